@@ -1,0 +1,133 @@
+package maquinas
+
+import (
+	"context"
+	"time"
+
+	"siglab/app/cache"
+	"siglab/app/clave"
+	"siglab/app/errs"
+	"siglab/app/idempotency"
+)
+
+// Space is the cache's space for everything that is made of machines; each write of a machine replaces its generation.
+const Space = "maquinas"
+
+// spaceTotals holds counts of lists. No write touches it, so a count is as old as the cache's TTL at most, which the contract
+// allows.
+const spaceTotals = "totales"
+
+// Service lists, adds, changes and removes machines.
+type Service struct {
+	Store   Store
+	Outbox  Outbox
+	Records Records
+	Cache   *cache.Cache
+	Now     func() time.Time
+	// Grace is how long after a deletion a request that began before it may still add a record: longer than any request lives.
+	Grace time.Duration
+	// Report is told of work that failed and will be tried again.
+	Report func(ctx context.Context, what string, err error)
+}
+
+// Pagina is one page of a list.
+type Pagina struct {
+	Items []Maquina
+	Total int64  // how many the filter selects
+	Next  string // the cursor of the next page; empty on the last
+}
+
+// List returns one page. First pages without a search are cached.
+func (s *Service) List(ctx context.Context, q Query) (Pagina, error) {
+	if q.After != nil || q.Buscar != "" {
+		return s.load(ctx, q)
+	}
+	return cache.Read(ctx, s.Cache, "listar", Space, "lista:"+q.Key(), func(ctx context.Context) (Pagina, error) { return s.load(ctx, q) })
+}
+
+func (s *Service) load(ctx context.Context, q Query) (Pagina, error) {
+	more := q
+	more.Limite++ // one row more than asked for tells whether there is a next page
+	items, err := s.Store.Page(ctx, more)
+	if err != nil {
+		return Pagina{}, err
+	}
+	if len(items) <= q.Limite && q.After == nil {
+		return Pagina{Items: items, Total: int64(len(items))}, nil
+	}
+	p := Pagina{Items: items}
+	if len(items) > q.Limite {
+		p.Items = items[:q.Limite]
+		p.Next = q.cursor(p.Items[q.Limite-1])
+	}
+	p.Total, err = cache.Read(ctx, s.Cache, "listar", spaceTotals, Query{Filtro: q.Filtro}.Key(),
+		func(ctx context.Context) (int64, error) { return s.Store.Count(ctx, q.Filtro) })
+	return p, err
+}
+
+// ByCodigo returns one machine, or NotFound.
+func (s *Service) ByCodigo(ctx context.Context, codigo string) (Maquina, error) {
+	k := clave.Of(codigo)
+	return cache.Read(ctx, s.Cache, "maquina", Space, entry(k), func(ctx context.Context) (Maquina, error) { return s.Store.ByCodigo(ctx, k) })
+}
+
+// Add registers a machine. Conflict says that the code exists. With a key that was used for the same body it returns what was
+// registered then.
+func (s *Service) Add(ctx context.Context, e Entrada, key *idempotency.Key) (Maquina, error) {
+	m, err := New(e)
+	if err != nil {
+		return Maquina{}, err
+	}
+	seen := s.Cache.Seen(Space)
+	m, added, err := s.Store.Insert(ctx, m, key)
+	if err == nil && added {
+		s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, entry(clave.Of(m.Codigo)), m)
+	}
+	return m, err
+}
+
+// Precondition says whether a write may go on from the state a machine is in; nil allows any.
+type Precondition func(Maquina) bool
+
+func (p Precondition) check(m Maquina) error {
+	if p != nil && !p(m) {
+		return errs.New(errs.Stale, "La máquina cambió desde que usted la leyó; vuelva a cargarla antes de guardar.")
+	}
+	return nil
+}
+
+// Update changes the fields that e fills of the machine that e names. NotFound, or Stale when the precondition does not hold.
+func (s *Service) Update(ctx context.Context, e Entrada, pre Precondition) (Maquina, error) {
+	seen := s.Cache.Seen(Space)
+	m, err := s.Store.Update(ctx, e.Codigo, func(m Maquina) (Maquina, error) {
+		if err := pre.check(m); err != nil {
+			return m, err
+		}
+		return m.Change(e)
+	})
+	if err == nil {
+		s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, entry(clave.Of(m.Codigo)), m)
+	}
+	return m, err
+}
+
+// Delete removes a machine and its records. NotFound, or Stale when the precondition does not hold. Once it returns without an error the
+// machine is gone; records that could not be removed at once are removed by the Reconciler.
+func (s *Service) Delete(ctx context.Context, codigo string, pre Precondition) error {
+	seen := s.Cache.Seen(Space)
+	m, err := s.Store.Delete(ctx, codigo, pre.check)
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	s.Cache.Advance(ctx, Space, seen, entry(clave.Of(m.Codigo)), nil)
+	s.sweep(ctx, Deletion{MaquinaID: m.ID, Codigo: m.Codigo, At: s.Now()})
+	return nil
+}
+
+// Resumen returns the counts of the dashboard.
+func (s *Service) Resumen(ctx context.Context) (Resumen, error) {
+	return cache.Read(ctx, s.Cache, "dashboard", Space, "resumen", s.Store.Resumen)
+}
+
+func entry(clave string) string { return "maquina:" + clave }
