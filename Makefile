@@ -1,0 +1,105 @@
+SHELL := /bin/bash
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# The commit's date and not today's: the same sources make the same program.
+DATE ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+
+DATA_DIR ?= .data
+SERVERS_DIR ?= .servers
+IMAGE ?= siglab:dev
+CLUSTER ?= siglab
+FUZZTIME ?= 10s
+# Flags of `go test`, as in `make test TESTFLAGS='-run Login -v'`.
+TESTFLAGS ?=
+RACE_PACKAGES ?= ./app/...
+
+TOOL := go tool -modfile=$(CURDIR)/.ci/tools/go.mod
+# Every module with Go code: the service and those that keep their own dependencies out of it.
+MODULES := . .ci/ferretdb $(patsubst %/go.mod,%,$(wildcard tests/*/go.mod))
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Lists the targets.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##@ The service
+
+.PHONY: build
+build: ## Builds bin/siglab.
+	go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/siglab ./app/cmd/siglab
+
+.PHONY: run
+run: build ## Runs the service with its data in DATA_DIR (.data); nothing else need be installed.
+	@DATA_DIR='$(DATA_DIR)' exec bin/siglab
+
+.PHONY: dev
+dev: ## Runs the service and starts it again when a source changes.
+	DRAIN_DELAY=0s $(TOOL) reflex -d none -s -t 10s -r '(\.go|\.sql|go\.mod)$$' -R '_test\.go$$' -- $(MAKE) --no-print-directory run
+
+.PHONY: image
+image: ## Builds the container image IMAGE (siglab:dev).
+	docker build --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' --build-arg DATE='$(DATE)' -t '$(IMAGE)' .
+
+##@ Checks
+
+.PHONY: test
+test: ## Runs the tests; the suites of a server that TEST_* does not name are skipped.
+	go test $(TESTFLAGS) ./...
+
+.PHONY: servers
+servers: ## Starts MariaDB, Redis and FerretDB for the tests; then `. .servers/env && make test`.
+	.ci/servers start '$(SERVERS_DIR)'
+
+.PHONY: servers-stop
+servers-stop: ## Ends what `make servers` started.
+	.ci/servers stop '$(SERVERS_DIR)'
+
+.PHONY: cover
+cover: ## Measures what the tests cover, and leaves cover.html.
+	go test $(TESTFLAGS) -coverpkg=./app/... -coverprofile=cover.out ./...
+	go tool cover -html=cover.out -o cover.html
+	go tool cover -func=cover.out | tail -n 1
+
+.PHONY: race
+race: ## Runs the tests of RACE_PACKAGES under the race detector (wants a C compiler).
+	CGO_ENABLED=1 go test -race $(TESTFLAGS) $(RACE_PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## Fuzzes each decoder for FUZZTIME (10s).
+	FUZZTIME='$(FUZZTIME)' .ci/fuzz
+
+.PHONY: lint
+lint: ## Checks format, go vet and staticcheck in every module.
+	@unformatted=$$(gofmt -l app tests .ci) && if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	@set -e; for module in $(MODULES); do \
+	  echo "lint: $$module"; \
+	  (cd "$$module" && go vet ./... && $(TOOL) staticcheck ./...); \
+	done
+
+.PHONY: vuln
+vuln: ## Looks the dependencies up in Go's list of vulnerabilities (wants the network).
+	$(TOOL) govulncheck ./...
+
+.PHONY: chart
+chart: ## Checks the chart: helm lint where there is helm, and the rendering tests.
+	@if command -v helm >/dev/null; then helm lint --strict charts/siglab; else echo "chart: no helm, so no helm lint"; fi
+	cd tests/chart && go test $(TESTFLAGS) ./...
+
+.PHONY: promtool
+promtool: bin/promtool ## Builds Prometheus's promtool, which tests the alerting rules.
+
+bin/promtool: .ci/promtool/go.mod
+	cd .ci/promtool && CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags remove_all_sd -ldflags '-s -w' -o '$(CURDIR)/bin/promtool' github.com/prometheus/prometheus/cmd/promtool
+
+##@ Kubernetes
+
+.PHONY: kind-up
+kind-up: ## Makes a local cluster with kind.
+	kind create cluster --name '$(CLUSTER)' --config k8s/kind.yaml
+
+.PHONY: kind-down
+kind-down: ## Removes it.
+	kind delete cluster --name '$(CLUSTER)'
