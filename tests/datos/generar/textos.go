@@ -48,13 +48,13 @@ var surnames = []string{
 var preventivePC = []string{
 	"Limpieza interna con aire comprimido y cambio de pasta térmica; temperatura en reposo: {temp} °C.",
 	"Limpieza de ventiladores y filtros. Temperatura antes {temp} °C, sin ruidos.",
-	"Actualización del sistema operativo y de {programa}; reinicio sin errores.",
+	"Se actualizaron el sistema operativo y {programa}; reinicio sin errores.",
 	"Revisión del disco: sin sectores dañados, {disco} GB, uso por debajo del 70 %.",
 	"Se verificó la memoria de {ram} GB durante {horas} h sin fallos.",
 	"Desfragmentación y borrado de archivos temporales, cuentas de alumnos restablecidas.",
-	"Clonado de la imagen del semestre y prueba de {programa}.",
+	"Se clonó la imagen del semestre y se probó {programa}.",
 	"Revisión de conexiones: se ajustó {parte} y se ordenó el cableado bajo la mesa.",
-	"Copia de seguridad del perfil y comprobación de {programa}.",
+	"Copia de seguridad del perfil; se comprobó {programa}.",
 	"Inventario físico: etiqueta legible, gabinete sin golpes, {parte} en buen estado.",
 }
 
