@@ -1,0 +1,67 @@
+package memory
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"siglab/app/usuarios"
+)
+
+var _ usuarios.Limiter = (*Limiter)(nil)
+
+// Limiter is a usuarios.Limiter in this process, by the generic cell rate algorithm: of each key it keeps one time, that at which
+// its attempts would all be there again.
+type Limiter struct {
+	max int
+	now func() time.Time
+
+	mu   sync.Mutex
+	full map[string]time.Time
+}
+
+// NewLimiter makes a limiter that remembers at most max keys.
+func NewLimiter(max int, now func() time.Time) *Limiter {
+	return &Limiter{max: max, now: now, full: map[string]time.Time{}}
+}
+
+// Allow implements usuarios.Limiter. A key may spend its minute's attempts at once and then gets one back each perMinute-th part of
+// a minute. perMinute below 1 is no limit.
+func (l *Limiter) Allow(_ context.Context, key string, perMinute int) (time.Duration, error) {
+	if perMinute < 1 {
+		return 0, nil
+	}
+	each := time.Minute / time.Duration(perMinute)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	full, known := l.full[key]
+	if full.Before(now) {
+		full = now
+	}
+	full = full.Add(each)
+	if wait := full.Sub(now) - each*time.Duration(perMinute); wait > 0 {
+		return wait, nil
+	}
+	if !known && len(l.full) >= l.max {
+		l.makeRoom(now)
+	}
+	l.full[key] = full
+	return 0, nil
+}
+
+// makeRoom drops the keys that have all their attempts again, which is as if they had never come. If there is none, the one that
+// is nearest to it goes: a stranger's flood of keys cannot make it forget those that have spent most.
+func (l *Limiter) makeRoom(now time.Time) {
+	nearest := ""
+	for key, full := range l.full {
+		if !full.After(now) {
+			delete(l.full, key)
+		} else if nearest == "" || full.Before(l.full[nearest]) {
+			nearest = key
+		}
+	}
+	if len(l.full) >= l.max {
+		delete(l.full, nearest)
+	}
+}
