@@ -57,17 +57,19 @@ func (t *Tablero) Dashboard(ctx context.Context) (Dashboard, error) {
 		return Dashboard{}, err
 	}
 	m := &Mantenimientos{Total: r.Total, PorTipo: r.PorTipo, Ultimos: r.Ultimos}
+	at := map[string]int{}
 	for i := range 12 {
-		m.Meses = append(m.Meses, Mes{Mes: first.AddDate(0, i, 0).Format("2006-01")})
+		mes := first.AddDate(0, i, 0).Format("2006-01")
+		at[mes] = i
+		m.Meses = append(m.Meses, Mes{Mes: mes})
 	}
-	for i := range m.Meses {
-		for dia, n := range r.PorDia[mantenimientos.Preventivo] {
-			if string(dia[:7]) == m.Meses[i].Mes {
+	for tipo, dias := range r.PorDia {
+		for dia, n := range dias {
+			i, ok := at[string(dia[:min(len(dia), len("2006-01"))])] // a record may be dated ahead, and an old one oddly
+			switch {
+			case ok && tipo == mantenimientos.Preventivo:
 				m.Meses[i].Preventivo += n
-			}
-		}
-		for dia, n := range r.PorDia[mantenimientos.Correctivo] {
-			if string(dia[:7]) == m.Meses[i].Mes {
+			case ok && tipo == mantenimientos.Correctivo:
 				m.Meses[i].Correctivo += n
 			}
 		}

@@ -19,7 +19,7 @@ type Hasher struct {
 	line    chan struct{}
 	decoys  map[int][]byte // a hash of a random password for each cost
 	highest atomic.Int64   // the highest cost seen in an account
-	observe func(waiting int, took time.Duration)
+	observe func(seconds float64)
 }
 
 // errBusy is the answer when too many wait for their password to be checked.
@@ -29,9 +29,9 @@ var errBusy = &errs.Error{
 	RetryAfter: 2 * time.Second,
 }
 
-// NewHasher makes a hasher of that bcrypt cost that runs parallel hashes at once and lets waiting more wait. observe is told how many wait when one
-// begins, and how long the hash took.
-func NewHasher(cost, parallel, waiting int, observe func(waiting int, took time.Duration)) (*Hasher, error) {
+// NewHasher makes a hasher of that bcrypt cost that runs parallel hashes at once and lets waiting more wait. observe is
+// told how long each took, in seconds.
+func NewHasher(cost, parallel, waiting int, observe func(seconds float64)) (*Hasher, error) {
 	h := &Hasher{
 		cost: cost, observe: observe, decoys: map[int][]byte{},
 		work: make(chan struct{}, parallel), line: make(chan struct{}, parallel+waiting),
@@ -68,7 +68,7 @@ func (h *Hasher) do(ctx context.Context, f func()) error {
 	}
 	began := time.Now()
 	f()
-	h.observe(max(0, len(h.line)-len(h.work)), time.Since(began))
+	h.observe(time.Since(began).Seconds())
 	return nil
 }
 
@@ -112,3 +112,6 @@ func (h *Hasher) Outdated(hash []byte) bool {
 	cost, err := bcrypt.Cost(hash)
 	return err == nil && cost != h.cost
 }
+
+// Waiting is how many passwords wait for their turn.
+func (h *Hasher) Waiting() int { return max(0, len(h.line)-len(h.work)) }
