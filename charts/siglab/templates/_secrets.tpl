@@ -145,9 +145,6 @@ redis:
     name: {{ include "siglab.secretName" (dict "root" . "part" "mysql") }}
     items:
       - {key: {{ $v.mysql.auth.keys.password }}, path: mysql-password}
-      {{- if $v.mysql.auth.migrateUsername }}
-      - {key: {{ $v.mysql.auth.keys.migratePassword }}, path: mysql-migrate-password}
-      {{- end }}
 {{- with include "siglab.secretName" (dict "root" . "part" "mongo") }}
 - secret:
     name: {{ . }}
