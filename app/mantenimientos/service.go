@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"siglab/app/cache"
+	"siglab/app/errs"
 	"siglab/app/fecha"
 	"siglab/app/idempotency"
 	"siglab/app/maquinas"
@@ -46,7 +47,7 @@ func (s *Service) Add(ctx context.Context, e Entrada, key *idempotency.Key) (Man
 	m.MaquinaID, m.CodigoMaquina = maquina.ID, maquina.Codigo
 	seen := s.Cache.Seen(space)
 	m, err = s.Store.Insert(ctx, m, key)
-	if err == nil {
+	if kind := errs.KindOf(err); err == nil || kind == errs.Unavailable || kind == errs.Internal { // it may be there although it failed
 		s.Cache.Advance(context.WithoutCancel(ctx), space, seen, "", nil)
 	}
 	return m, err

@@ -79,11 +79,26 @@ func (s *Service) Add(ctx context.Context, e Entrada, key *idempotency.Key) (Maq
 		return Maquina{}, err
 	}
 	seen := s.Cache.Seen(Space)
+	codigo := m.Codigo
 	m, added, err := s.Store.Insert(ctx, m, key)
-	if err == nil && added {
-		s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, entry(clave.Of(m.Codigo)), m)
+	switch {
+	case err == nil && added:
+		s.announce(ctx, seen, m.Codigo, m)
+	case err == nil, uncertain(err): // a replay's first answer was lost, perhaps before its write was announced
+		s.announce(ctx, seen, codigo, nil)
 	}
 	return m, err
+}
+
+// announce makes every replica see a committed write from now on, with what it made of the machine, nil when that is not known.
+func (s *Service) announce(ctx context.Context, seen, codigo string, m any) {
+	s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, entry(clave.Of(codigo)), m)
+}
+
+// uncertain says that a write may have been committed although it failed: its answer may have been lost on the way.
+func uncertain(err error) bool {
+	kind := errs.KindOf(err)
+	return kind == errs.Unavailable || kind == errs.Internal
 }
 
 // Precondition says whether a write may go on from the state a machine is in; nil allows any.
@@ -106,7 +121,9 @@ func (s *Service) Update(ctx context.Context, e Entrada, pre Precondition) (Maqu
 		return m.Change(e)
 	})
 	if err == nil {
-		s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, entry(clave.Of(m.Codigo)), m)
+		s.announce(ctx, seen, m.Codigo, m)
+	} else if uncertain(err) {
+		s.announce(ctx, seen, e.Codigo, nil)
 	}
 	return m, err
 }
@@ -116,11 +133,13 @@ func (s *Service) Update(ctx context.Context, e Entrada, pre Precondition) (Maqu
 func (s *Service) Delete(ctx context.Context, codigo string, pre Precondition) error {
 	seen := s.Cache.Seen(Space)
 	m, err := s.Store.Delete(ctx, codigo, pre.check)
+	if err == nil || uncertain(err) {
+		s.announce(ctx, seen, codigo, nil)
+	}
 	if err != nil {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	s.Cache.Advance(ctx, Space, seen, entry(clave.Of(m.Codigo)), nil)
 	s.sweep(ctx, Deletion{MaquinaID: m.ID, Codigo: m.Codigo, At: s.Now()})
 	return nil
 }
