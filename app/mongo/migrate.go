@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ type Migration struct {
 
 const (
 	batchSize    = 500
+	bulkSize     = 25 // FerretDB holds a connection to SQLite for each update until all of one command are done, and hangs when it has no more
 	batchTimeout = time.Minute
 	indexTimeout = 15 * time.Minute // of a collection that is large already
 )
@@ -64,20 +66,22 @@ func (db *DB) index(ctx context.Context) error {
 	defer cancel()
 	keys := func(fields ...bson.E) driver.IndexModel { return driver.IndexModel{Keys: bson.D(fields)} }
 	fechaDesc, idDesc := bson.E{Key: "fecha", Value: -1}, bson.E{Key: "_id", Value: -1}
-	_, err := db.records.Indexes().CreateMany(ctx, []driver.IndexModel{
+	// One at a time: FerretDB breaks the connection when it has several of those that one command names.
+	for _, model := range []driver.IndexModel{
 		keys(bson.E{Key: "maquina_id", Value: 1}, fechaDesc, idDesc),
 		keys(fechaDesc, idDesc),
 		keys(bson.E{Key: "tipo", Value: 1}, bson.E{Key: "fecha", Value: 1}),
-	})
-	if err != nil {
-		return err
+	} {
+		if _, err := db.records.Indexes().CreateOne(ctx, model); err != nil {
+			return err
+		}
 	}
-	if _, err = db.keys.Indexes().CreateOne(ctx, keys(bson.E{Key: "maquina_id", Value: 1})); err != nil {
+	if _, err := db.keys.Indexes().CreateOne(ctx, keys(bson.E{Key: "maquina_id", Value: 1})); err != nil {
 		return err
 	}
 	ttl := keys(bson.E{Key: "creada", Value: 1})
 	ttl.Options = options.Index().SetExpireAfterSeconds(int32(idempotency.Life / time.Second))
-	_, err = db.keys.Indexes().CreateOne(ctx, ttl)
+	_, err := db.keys.Indexes().CreateOne(ctx, ttl)
 	if e, ok := errors.AsType[driver.ServerError](err); ok && (e.HasErrorCode(codeNotImplemented) || e.HasErrorCode(codeIndexOptionsConflict)) {
 		// FerretDB has no TTL indexes, and an operator may have chosen another life. ForgetKeys removes old keys in any case.
 		return nil
@@ -128,13 +132,13 @@ func (db *DB) adopt(ctx context.Context, resolve Resolve, machines map[string]*m
 				SetFilter(bson.D{{Key: "_id", Value: raw.Lookup("_id")}}).SetUpdate(bson.D{{Key: "$set", Value: set}}))
 		}
 	}
-	if len(updates) > 0 {
-		r, err := db.records.BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false))
+	for some := range slices.Chunk(updates, bulkSize) {
+		r, err := db.records.BulkWrite(ctx, some, options.BulkWrite().SetOrdered(false))
 		if err != nil {
 			return 0, err
 		}
 		if r.MatchedCount == 0 {
-			return 0, fmt.Errorf("none of %d records could be updated", len(updates))
+			return 0, fmt.Errorf("none of %d records could be updated", len(some))
 		}
 	}
 	return len(old), nil
@@ -142,7 +146,7 @@ func (db *DB) adopt(ctx context.Context, resolve Resolve, machines map[string]*m
 
 // unadopted returns some of the records that have no machine's id.
 func (db *DB) unadopted(ctx context.Context) ([]bson.Raw, error) {
-	cursor, err := db.records.Find(ctx, bson.D{{Key: "maquina_id", Value: bson.D{{Key: "$exists", Value: false}}}}, options.Find().SetLimit(batchSize))
+	cursor, err := db.records.Find(ctx, bson.D{{Key: "maquina_id", Value: bson.D{{Key: "$exists", Value: false}}}}, options.Find().SetLimit(batchSize).SetBatchSize(batchSize))
 	if err != nil {
 		return nil, err
 	}
@@ -186,18 +190,17 @@ func changes(raw bson.Raw, machine *maquinas.Maquina, left *remarks) bson.D {
 	return set
 }
 
-// move gives a record another _id if the one it has would break the order of pages, which knows ObjectIDs and texts: a text that
-// reads like an ObjectID becomes one, anything else a text. It looks the same to clients. The new document is written before the
-// old one goes, so that nothing is lost in between.
+// move gives a record another _id if the one it has would break the order of pages, which knows ObjectIDs and texts that do not look
+// like one: anything else becomes such a text. The new document is written before the old one goes, so that nothing is lost.
 func (db *DB) move(ctx context.Context, raw bson.Raw, set bson.D, left *remarks) (bool, error) {
 	old := raw.Lookup("_id")
-	var id any = text(old)
-	oid, err := bson.ObjectIDFromHex(text(old))
+	id := text(old)
+	_, err := bson.ObjectIDFromHex(id)
 	switch {
 	case old.Type == bson.TypeObjectID, old.Type == bson.TypeString && err != nil:
 		return false, nil
 	case err == nil:
-		id = oid
+		id = "id-" + id
 	}
 	doc := bson.D{{Key: "_id", Value: id}}
 	changed := map[string]bool{"_id": true}
@@ -224,7 +227,7 @@ func (db *DB) move(ctx context.Context, raw bson.Raw, set bson.D, left *remarks)
 			return false, err
 		}
 		if decode(there) != decode(ours) {
-			left.add("keep an _id whose proper form belongs to another record", raw)
+			left.add("keep an _id whose other form belongs to another record", raw)
 			return false, nil
 		}
 	} else if err != nil {
