@@ -19,6 +19,11 @@ TOOL := go tool -modfile=$(CURDIR)/.ci/tools/go.mod
 # Every module with Go code: the service and those that keep their own dependencies out of it.
 MODULES := . .ci/ferretdb $(patsubst %/go.mod,%,$(wildcard tests/*/go.mod))
 
+# Built when the machine has none.
+HELM := $(if $(shell command -v helm),,bin/helm)
+PROMTOOL := $(if $(shell command -v promtool),,bin/promtool)
+export PATH := $(PATH):$(CURDIR)/bin
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -84,12 +89,17 @@ vuln: ## Looks the dependencies up in Go's list of vulnerabilities (wants the ne
 	$(TOOL) govulncheck ./...
 
 .PHONY: chart
-chart: ## Checks the chart: helm lint where there is helm, and the rendering tests.
-	@if command -v helm >/dev/null; then helm lint --strict charts/siglab; else echo "chart: no helm, so no helm lint"; fi
+chart: $(HELM) ## Checks the chart: helm lint and the rendering tests.
+	helm lint --strict charts/siglab
 	cd tests/chart && go test $(TESTFLAGS) ./...
 
-.PHONY: promtool
-promtool: bin/promtool ## Builds Prometheus's promtool, which tests the alerting rules.
+.PHONY: rules
+rules: $(HELM) $(PROMTOOL) ## Tests the alerting rules with promtool.
+	tests/rules/run.sh
+
+# Their modules keep the programs' many dependencies apart from those of the small tools.
+bin/helm: .ci/helm/go.mod
+	cd .ci/helm && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-s -w' -o '$(CURDIR)/bin/helm' helm.sh/helm/v4/cmd/helm
 
 bin/promtool: .ci/promtool/go.mod
 	cd .ci/promtool && CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags remove_all_sd -ldflags '-s -w' -o '$(CURDIR)/bin/promtool' github.com/prometheus/prometheus/cmd/promtool
