@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,16 +16,15 @@ import (
 // Usuarios checks a usuarios.Store. open returns a new and empty one each time, which is gone when the test ends.
 func Usuarios(t *testing.T, open func(t *testing.T) usuarios.Store) {
 	for name, test := range map[string]func(*testing.T, usuarios.Store){
-		"accounts":                    usuariosAccounts,
-		"names are folded":            usuariosFolding,
-		"odd bytes":                   usuariosOddBytes,
-		"the first account":           usuariosFirst,
-		"the first account at once":   usuariosFirstAtOnce,
-		"hashes":                      usuariosHash,
-		"revocations":                 usuariosRevocations,
-		"revocations while they come": usuariosRevocationsFollowed,
-		"revocations are forgotten":   usuariosForget,
-		"ended context":               usuariosEnded,
+		"accounts":                  usuariosAccounts,
+		"names are folded":          usuariosFolding,
+		"odd bytes":                 usuariosOddBytes,
+		"the first account":         usuariosFirst,
+		"the first account at once": usuariosFirstAtOnce,
+		"hashes":                    usuariosHash,
+		"revocations":               usuariosRevocations,
+		"revocations are forgotten": usuariosForget,
+		"ended context":             usuariosEnded,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -213,37 +211,6 @@ func usuariosRevocations(t *testing.T, s usuarios.Store) {
 			t.Errorf("Revoke at the same time: %v", err)
 		}
 	})
-}
-
-func usuariosRevocationsFollowed(t *testing.T, s usuarios.Store) {
-	const workers, each = 4, 15
-	expires := time.Now().Add(time.Hour)
-	var writers sync.WaitGroup
-	for w := range workers {
-		writers.Go(func() {
-			for i := range each {
-				if err := s.Revoke(context.WithoutCancel(t.Context()), usuarios.Revocation{Session: fmt.Sprint(w, "-", i), Expires: expires}); err != nil {
-					t.Errorf("Revoke: %v", err)
-				}
-			}
-		})
-	}
-	over := make(chan struct{})
-	go func() { writers.Wait(); close(over) }()
-	seen, at := revocations(t, s, time.Time{})
-	for last := false; !last; {
-		select {
-		case <-over:
-			last = true // one more look, at what was committed since the one before
-		default:
-		}
-		var got map[string]int64
-		got, at = revocations(t, s, at)
-		maps.Copy(seen, got)
-	}
-	if len(seen) != workers*each {
-		t.Errorf("a reader that follows saw %d revocations, want %d", len(seen), workers*each)
-	}
 }
 
 func usuariosForget(t *testing.T, s usuarios.Store) {
