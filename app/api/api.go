@@ -1,0 +1,158 @@
+// Package api is the HTTP layer: it turns requests into calls of the domain and what comes back into answers, as the contract of
+// SIGLAB has them. It decides no business rule; it decides every status, and does so in errors.go alone.
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humamux"
+	"github.com/gorilla/mux"
+	"github.com/rs/cors"
+
+	"siglab/app/mantenimientos"
+	"siglab/app/maquinas"
+	"siglab/app/sistema"
+	"siglab/app/telemetry"
+	"siglab/app/usuarios"
+)
+
+// Config is what the API needs. All of it is required but where it says otherwise.
+type Config struct {
+	Maquinas       *maquinas.Service
+	Mantenimientos *mantenimientos.Service
+	Usuarios       *usuarios.Service
+	Tablero        *sistema.Tablero
+	Monitor        *sistema.Monitor
+	Telemetry      *telemetry.Telemetry
+
+	AuthRequired  bool // false opens reads and writes to callers without a session
+	MetricsPublic bool // true opens /api/sistema/metrics to anyone
+
+	ServerID string // X-Server-ID
+	Version  string // of the document
+
+	Origins []string       // pages of these origins may call; none is fine, "*" is refused
+	Proxies []netip.Prefix // peers whose X-Forwarded-For and -Proto are believed; none is fine
+
+	Timeout     time.Duration // one request, but for the informe
+	MaxInFlight int           // hard ceiling of requests in flight
+	CacheTTL    time.Duration // the most that a list in this process's memory may be old
+	Now         func() time.Time
+}
+
+// API answers every request on the public port.
+type API struct {
+	cfg        Config
+	tel        *telemetry.Telemetry
+	huma       huma.API
+	router     *mux.Router
+	chain      http.Handler
+	metrics    http.Handler
+	origin     http.CrossOriginProtection
+	headers    headers
+	lists      listHeaders
+	near       *near
+	limit      *limiter
+	compressor *compressor
+	spec       []byte // /openapi.json
+}
+
+// New makes the API. It fails on origins that no browser would send.
+func New(cfg Config) (*API, error) {
+	a := &API{cfg: cfg, tel: cfg.Telemetry, headers: newHeaders(cfg.ServerID), lists: newListHeaders()}
+	a.metrics = a.tel.Handler()
+	a.limit = newLimiter(cfg.MaxInFlight, a.tel.Metrics)
+	var err error
+	if a.compressor, err = newCompressor(); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	if a.near, err = newNear(cfg); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	a.routes()
+	if a.spec, err = a.openAPI(); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	a.registerDocs()
+	a.chain, err = allowOrigins(cfg.Origins, http.HandlerFunc(a.route))
+	return a, err
+}
+
+// ConcurrencyLimit is how many requests may be at the stores at once now, as the adaptive limit has it.
+func (a *API) ConcurrencyLimit() float64 { return float64(a.limit.adaptive.Limit()) }
+
+// OpenAPI returns the document of the API as JSON, OpenAPI 3.1.
+func OpenAPI(version string) ([]byte, error) {
+	a := &API{cfg: Config{Version: version}}
+	a.routes()
+	return a.openAPI()
+}
+
+// routes registers every operation. The router tries routes in this order, so the busiest come first.
+func (a *API) routes() {
+	a.router = mux.NewRouter().SkipClean(true) // a path that is not clean is an unknown one, not a redirect
+	a.router.NotFoundHandler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).fail(errNoRoute()) })
+	a.router.MethodNotAllowedHandler = http.HandlerFunc(a.methodNotAllowed)
+	a.huma = humamux.New(a.router, a.humaConfig())
+	a.registerMaquinas()
+	a.registerMantenimientos()
+	a.registerAuth()
+	a.registerSistema()
+	a.registerLegacy()
+}
+
+// route hands a request to the router. HEAD is routed as the GET that it stands for.
+func (a *API) route(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead {
+		get := *r
+		get.Method = http.MethodGet
+		r = &get
+	}
+	a.router.ServeHTTP(w, r)
+}
+
+// methodNotAllowed answers 405 with the methods that the path has.
+func (a *API) methodNotAllowed(_ http.ResponseWriter, r *http.Request) {
+	var allow []string
+	for _, method := range [...]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := *r
+		other.Method = method
+		var match mux.RouteMatch
+		if a.router.Match(&other, &match) && match.MatchErr == nil && match.Route != nil {
+			allow = append(allow, method)
+			if method == http.MethodGet {
+				allow = append(allow, http.MethodHead)
+			}
+		}
+	}
+	exchangeOf(r.Context()).fail(errMethod(strings.Join(allow, ", ")))
+}
+
+// allowOrigins lets pages of the listed origins call the API with credentials.
+func allowOrigins(origins []string, next http.Handler) (http.Handler, error) {
+	if len(origins) == 0 {
+		return next, nil
+	}
+	for _, o := range origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || strings.Contains(o, "*") {
+			return nil, errors.New("api: an origin is written scheme://host or scheme://host:port, and no * is allowed: " + o)
+		}
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins:   slices.Clone(origins),
+		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
+		AllowedHeaders:   []string{"Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID", "X-Synthetic", "traceparent", "tracestate", "baggage"},
+		ExposedHeaders:   []string{"X-Total-Count", "Link", "ETag", "X-Request-ID", "X-Server-ID", "Retry-After", "Location", "Warning", "Age"},
+		AllowCredentials: true,
+		MaxAge:           600, // seconds
+	}).Handler(next), nil
+}
