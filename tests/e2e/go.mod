@@ -1,0 +1,3 @@
+module siglab/tests/e2e
+
+go 1.26
