@@ -93,8 +93,8 @@ func informeOf(f mantenimientos.FilaInforme) Informe {
 	return row
 }
 
-// Parameters of a list of records.
-type consultaMantenimientos struct {
+// ConsultaMantenimientos are the parameters of a list of records.
+type ConsultaMantenimientos struct {
 	Limite string `query:"limite" doc:"Registros en la página, de 1 a 10000." example:"50"`
 	Cursor string `query:"cursor" doc:"Dónde empieza la página; viene en la cabecera Link de la anterior."`
 	Orden  string `query:"orden" doc:"fecha:desc, como sin él, o fecha:asc." example:"fecha:desc"`
@@ -103,7 +103,7 @@ type consultaMantenimientos struct {
 	Hasta  string `query:"hasta" doc:"De este día o antes, AAAA-MM-DD." example:"2030-12-31"`
 }
 
-func (c consultaMantenimientos) query(buscar string, byDefault int) (mantenimientos.Query, url.Values, error) {
+func (c ConsultaMantenimientos) query(buscar string, byDefault int) (mantenimientos.Query, url.Values, error) {
 	n, err := limite(c.Limite, mantenimientos.MaxLimite)
 	if err != nil {
 		return mantenimientos.Query{}, nil, err
@@ -120,14 +120,14 @@ func (c consultaMantenimientos) query(buscar string, byDefault int) (mantenimien
 }
 
 type todosInput struct {
-	consultaMantenimientos
+	ConsultaMantenimientos
 	Buscar      string `query:"buscar" doc:"Solo los de máquinas que tienen este texto en el código." example:"LAB1"`
 	IfNoneMatch string `header:"If-None-Match" doc:"ETag de la lista que el cliente ya tiene."`
 }
 
 type historialInput struct {
 	Codigo string `path:"codigo" doc:"La máquina, en cualquier caja." example:"LAB1-PC-01"`
-	consultaMantenimientos
+	ConsultaMantenimientos
 	IfNoneMatch string `header:"If-None-Match" doc:"ETag de la lista que el cliente ya tiene."`
 }
 
@@ -251,6 +251,8 @@ func (a *API) informe(ctx context.Context, x *exchange, in *informeInput) error 
 	defer cancel()
 	s := &stream{x: x, rc: http.NewResponseController(x.ResponseWriter)}
 	defer s.release()
+	// A read deadline of the server's would end the context of a report that outlives it.
+	_ = s.rc.SetReadDeadline(time.Time{})
 	began := false
 	for row, err := range a.cfg.Mantenimientos.Informe(ctx, in.Codigo) {
 		if err != nil {

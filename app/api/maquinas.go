@@ -80,8 +80,8 @@ type Mensaje struct {
 	Mensaje string `json:"mensaje" doc:"Qué se hizo." example:"Operación realizada."`
 }
 
-// Parameters of a list of machines. All are texts here: what they may hold is checked, and said, by the domain.
-type consultaMaquinas struct {
+// ConsultaMaquinas are the parameters of a list of machines. All are texts here: what they may hold is checked, and said, by the domain.
+type ConsultaMaquinas struct {
 	Limite string `query:"limite" doc:"Máquinas en la página, de 1 a 10000; sin él, 10000." example:"50"`
 	Cursor string `query:"cursor" doc:"Dónde empieza la página; viene en la cabecera Link de la anterior."`
 	Orden  string `query:"orden" doc:"codigo, tipo, estado, area o fecha, seguido de :asc o :desc." example:"codigo:asc"`
@@ -93,21 +93,21 @@ type consultaMaquinas struct {
 	Buscar string `query:"buscar" doc:"Solo las que tienen este texto en el código, sin distinguir mayúsculas." example:"LAB1"`
 }
 
-func (c consultaMaquinas) consulta() (maquinas.Consulta, error) {
+func (c ConsultaMaquinas) consulta() (maquinas.Consulta, error) {
 	n, err := limite(c.Limite, maquinas.MaxLimite)
 	return maquinas.Consulta{Limite: n, Cursor: c.Cursor, Orden: c.Orden, Tipo: c.Tipo, Estado: c.Estado, Area: c.Area,
 		Desde: c.Desde, Hasta: c.Hasta, Texto: c.Buscar}, err
 }
 
 type listarInput struct {
-	consultaMaquinas
+	ConsultaMaquinas
 	IfNoneMatch string `header:"If-None-Match" doc:"ETag de la lista que el cliente ya tiene."`
 }
 
 type buscarInput struct {
 	Codigo  string `query:"codigo" doc:"La máquina de este código, en cualquier caja." example:"LAB1-PC-01"`
 	Termino string `query:"termino" doc:"Las máquinas que tienen este texto en el código." example:"LAB1"`
-	consultaMaquinas
+	ConsultaMaquinas
 	IfNoneMatch string `header:"If-None-Match" doc:"ETag de lo que el cliente ya tiene."`
 }
 
