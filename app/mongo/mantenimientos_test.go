@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -67,5 +66,3 @@ func TestMantenimientos(t *testing.T) {
 		return mongo.NewMantenimientos(db, nil, now)
 	})
 }
-
-var _ = bson.D{}

@@ -122,8 +122,11 @@ func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, db.timeout)
 	defer cancel()
 	// The plain ping needs no rights: a server that asks for credentials and was given none would still answer it.
-	return db.records.FindOne(ctx, bson.D{{Key: "_id", Value: bson.NilObjectID}},
-		options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
+	err := db.records.FindOne(ctx, bson.D{{Key: "_id", Value: bson.NilObjectID}}).Err()
+	if errors.Is(err, driver.ErrNoDocuments) {
+		return nil
+	}
+	return err
 }
 
 // Close ends every connection. Calls in progress may finish until ctx ends.
