@@ -100,6 +100,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	tel.Metrics.RegisterGauges(telemetry.Gauges{ConcurrencyLimit: handler.ConcurrencyLimit})
 	public, err := listen(c.Host, c.Port)
 	if err != nil {
 		return err
@@ -113,8 +114,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	server := &http.Server{
 		Handler:           hangUpWhile(&draining, handler),
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Duration(c.Timeout),
-		WriteTimeout:      time.Duration(c.Timeout) + 10*time.Second, // an informe moves its own deadline on
+		WriteTimeout:      time.Duration(c.Timeout) + 10*time.Second, // the API bounds the reading of each body, and moves an informe on
 		IdleTimeout:       time.Duration(c.KeepAlive),
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          zap.NewStdLog(log.Named("http")),

@@ -27,8 +27,7 @@ func (st *stores) embedded(c Config, tel *telemetry.Telemetry) error {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return fmt.Errorf("DATA_DIR: %w", err)
 	}
-	observe := tel.Metrics.Operations("sqlite")
-	db, err := sqlite.Open(context.Background(), c.DataDir, sqlite.Options{Observe: observe, Tracer: tracer(tel), Log: tel.Log})
+	db, err := sqlite.Open(context.Background(), c.DataDir, tel.Metrics.Operations("sqlite"))
 	if err != nil {
 		return fmt.Errorf("DATA_DIR: %w", err)
 	}
