@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"go.uber.org/zap"
+
+	"siglab/app/sqlstore"
 )
 
 //go:embed migrations/*.sql
@@ -25,11 +28,12 @@ const version = 2
 const (
 	lease     = 20 * time.Second
 	heartbeat = 4 * time.Second
-	knock     = time.Second
-	knocks    = 600
+	knock     = time.Second // between two tries to take or to leave it
+	toTake    = 600
+	toLeave   = 5
 )
 
-// Migrate brings the schema up to date, taking over the old backend's tables if they are there. Several may run it at once: one
+// Migrate waits until the server answers and brings the schema up to date, taking over the old backend's tables if they are there. Several may run it at once: one
 // works, under goose's table lock, and the others wait. It is safe to run again after it was killed. A *DataError says that the old
 // tables hold what cannot be taken over, and that nothing was changed.
 func Migrate(ctx context.Context, cfg Config, log *zap.Logger) error {
@@ -38,14 +42,17 @@ func Migrate(ctx context.Context, cfg Config, log *zap.Logger) error {
 		return err
 	}
 	defer db.Close()
-	err = Ready(ctx, db)
+	err = wait(ctx, db, log, func(err error) bool {
+		_, older := errors.AsType[*SchemaError](err)
+		return older || !Outage(err)
+	})
 	schema, older := errors.AsType[*SchemaError](err)
 	switch {
 	case err == nil:
 		log.Info("the schema is up to date")
 		return nil
 	case !older:
-		return fmt.Errorf("mysql: %w", err)
+		return err
 	}
 	t := takeover{db: db, log: log}
 	if schema.Found == 0 {
@@ -55,18 +62,51 @@ func Migrate(ctx context.Context, cfg Config, log *zap.Logger) error {
 		}
 	}
 	locker, err := lock.NewMySQLTableLocker(
-		lock.WithTableLeaseDuration(lease), lock.WithTableHeartbeatInterval(heartbeat), lock.WithTableLockTimeout(knock, knocks),
+		lock.WithTableLeaseDuration(lease), lock.WithTableHeartbeatInterval(heartbeat),
+		lock.WithTableLockTimeout(knock, toTake), lock.WithTableUnlockTimeout(knock, toLeave),
+		lock.WithTableLogger(slog.New(slog.DiscardHandler)), // what matters comes back as an error
+		// That another has the lock is no error of the server's. Of those only a lost race is worth another try.
+		lock.WithTableRetryPolicy(func(err error) bool { return Dialect().Contended(err) || number(err) == 0 && !Outage(err) }),
 	)
 	if err != nil {
 		return err
+	}
+	// Taken here and not by goose, which looks at its own table before it takes the lock.
+	if err := locker.Lock(ctx, db); err != nil {
+		return fmt.Errorf("mysql: the lock of migrations: %w", err)
+	}
+	err = up(ctx, t)
+	if unlockErr := locker.Unlock(ctx, db); unlockErr != nil {
+		log.Warn("the lock of migrations ends with its lease", zap.Error(unlockErr))
+	}
+	if data, ok := errors.AsType[*DataError](err); ok {
+		return data
+	}
+	if err != nil {
+		return fmt.Errorf("mysql: migrating: %w", err)
+	}
+	return nil
+}
+
+// up runs the migrations that are missing. Its caller holds the lock.
+func up(ctx context.Context, t takeover) error {
+	// Killed after it made its table and before it filled it, goose takes neither an empty one nor none.
+	var empty bool
+	err := t.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM goose_db_version)`).Scan(&empty)
+	if err != nil && number(err) != 1146 {
+		return err
+	}
+	if err == nil && empty {
+		if err := t.exec(ctx, "DROP TABLE goose_db_version"); err != nil {
+			return err
+		}
 	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectMySQL, db, files,
+	provider, err := goose.NewProvider(goose.DialectMySQL, t.db, files,
 		goose.WithDisableGlobalRegistry(true),
-		goose.WithLocker(locker),
 		goose.WithLogger(goose.NopLogger()),
 		goose.WithGoMigrations(goose.NewGoMigration(1, &goose.GoFunc{RunDB: t.run}, nil)),
 	)
@@ -75,15 +115,9 @@ func Migrate(ctx context.Context, cfg Config, log *zap.Logger) error {
 	}
 	results, err := provider.Up(ctx)
 	for _, r := range results {
-		log.Info("migrated", zap.Int64("version", r.Source.Version), zap.Duration("took", r.Duration))
+		t.log.Info("migrated", zap.Int64("version", r.Source.Version), zap.Duration("took", r.Duration))
 	}
-	if err != nil {
-		if data, ok := errors.AsType[*DataError](err); ok {
-			return data
-		}
-		return fmt.Errorf("mysql: migrating: %w", err)
-	}
-	return nil
+	return err
 }
 
 // openMigrating opens a pool whose statements may take as long as a large table needs. Its locks on tables may not: requests queue
@@ -102,7 +136,7 @@ func openMigrating(cfg Config) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
-	return sql.OpenDB(connector), nil
+	return sql.OpenDB(sqlstore.Connector(connecting{connector}, cfg.Observe)), nil
 }
 
 // SchemaError says that the database's schema is older than this binary needs; version 0 is a database without one.
@@ -128,18 +162,23 @@ func Ready(ctx context.Context, db *sql.DB) error {
 // WaitSchema waits until the schema is ready, saying in the log what it waits for. It gives up when ctx ends, and when the server does
 // not let the account in, which no waiting mends.
 func WaitSchema(ctx context.Context, db *sql.DB, log *zap.Logger) error {
+	return wait(ctx, db, log, func(err error) bool { return err == nil })
+}
+
+// wait looks whether the schema is ready until enough accepts the outcome, and returns it.
+func wait(ctx context.Context, db *sql.DB, log *zap.Logger, enough func(error) bool) error {
 	var said string
 	for {
 		look, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := Ready(look, db)
 		cancel()
 		switch {
-		case err == nil:
-			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case Refused(err):
-			return fmt.Errorf("MySQL does not let this account in (MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE): %w", err)
+			return fmt.Errorf("MySQL does not let this account in: %w", err)
+		case enough(err):
+			return err
 		}
 		if text := err.Error(); text != said {
 			said = text

@@ -235,7 +235,7 @@ func Outage(err error) bool {
 		1290, 1792, 1836, 3032, // read only, as a replica and a server in maintenance are
 		1021, 1030, 1037, 1038, 1041, 1114, 1135, 1206, // out of space, memory, threads or locks
 		1047, 1129, 1835, 1156, // not ready (a cluster's node too), host blocked, malformed packets
-		1146, 1049: // a database that was made anew and has no tables yet
+		1142, 1143, 1146, 1049: // a database that was made anew and has no tables or grants yet
 		return true
 	}
 	return Refused(err)
@@ -244,7 +244,7 @@ func Outage(err error) bool {
 // Refused says that the server is there and does not let this account in: starting again will not help.
 func Refused(err error) bool {
 	switch number(err) {
-	case 1044, 1045, 1130, 1142, 1143, 1227, 1251, 1275, 1396, 1524, 1698, 1820, 1862, 3118, 4151:
+	case 1044, 1045, 1130, 1251, 1524, 1698, 1820, 1862, 3118, 3955, 4151:
 		return true
 	}
 	for _, refusal := range []error{mysqldriver.ErrNativePassword, mysqldriver.ErrOldPassword, mysqldriver.ErrCleartextPassword, mysqldriver.ErrUnknownPlugin, mysqldriver.ErrNoTLS} {
