@@ -585,8 +585,14 @@ func repositoryRoot(t testing.TB) string {
 	return dir
 }
 
-// same fails the test unless two values of JSON, or anything else that prints, are equal.
-func same[T cmp.Ordered](t testing.TB, what string, got, want T) {
+// reporter is what a comparison needs of a test; *testing.T and *rapid.T are both one.
+type reporter interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+// same fails the test unless two values are equal.
+func same[T cmp.Ordered](t reporter, what string, got, want T) {
 	t.Helper()
 	if got != want {
 		t.Errorf("%s: got %v, want %v", what, got, want)
@@ -594,7 +600,7 @@ func same[T cmp.Ordered](t testing.TB, what string, got, want T) {
 }
 
 // sameList is same for lists.
-func sameList(t testing.TB, what string, got, want []string) {
+func sameList(t reporter, what string, got, want []string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Errorf("%s:\n got %q\nwant %q", what, got, want)
@@ -602,22 +608,24 @@ func sameList(t testing.TB, what string, got, want []string) {
 }
 
 // sameJSON compares values after a trip through JSON.
-func sameJSON(t testing.TB, what string, got, want any) {
+func sameJSON(t reporter, what string, got, want any) {
 	t.Helper()
-	g, err := json.Marshal(got)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := json.Marshal(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var gv, wv any
-	_ = json.Unmarshal(g, &gv)
-	_ = json.Unmarshal(w, &wv)
-	g, _ = json.Marshal(gv)
-	w, _ = json.Marshal(wv)
-	if !bytes.Equal(g, w) {
+	if g, w := canonical(got), canonical(want); g != w {
 		t.Errorf("%s:\n got %s\nwant %s", what, g, w)
 	}
+}
+
+// canonical writes a value as JSON with the members of objects sorted.
+func canonical(v any) string {
+	b, err := json.Marshal(v)
+	if err == nil {
+		var plain any
+		if err = json.Unmarshal(b, &plain); err == nil {
+			b, err = json.Marshal(plain)
+		}
+	}
+	if err != nil {
+		panic(err) // a value of the test's own that is no JSON
+	}
+	return string(b)
 }
