@@ -88,6 +88,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	closers.add("background work", func(context.Context) error { stopBackground(); working.Wait(); return nil })
 	working.Go(func() { s.monitor.Run(background) })
 	working.Go(func() { s.cache.Run(background) })
+	if st.follow != nil {
+		working.Go(func() { st.follow(background, s.cache) })
+	}
 
 	// Both doors open before the databases answer, so that probes and clients are told what is going on.
 	s.monitor.Start(time.Now())

@@ -11,6 +11,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"siglab/app/cache"
+	"siglab/app/mantenimientos"
+	"siglab/app/maquinas"
 	"siglab/app/memory"
 	"siglab/app/sistema"
 	"siglab/app/sqlite"
@@ -34,14 +37,20 @@ func (st *stores) embedded(c Config, tel *telemetry.Telemetry) error {
 	st.closers.add("database file", func(context.Context) error { return db.Close() })
 	tel.Metrics.RegisterSQL(db.Read, "sqlite")
 	sql := db.SQL(time.Now)
-	maquinas := &sqlstore.Maquinas{DB: sql}
-	st.maquinas, st.outbox, st.usuarios = maquinas, maquinas, &sqlstore.Usuarios{DB: sql}
+	machines := &sqlstore.Maquinas{DB: sql}
+	st.maquinas, st.outbox, st.usuarios = machines, machines, &sqlstore.Usuarios{DB: sql}
 	st.mantenimientos = sqlite.NewMantenimientos(db, time.Now)
 	st.cache = memory.NewCache(memoryCache, time.Duration(c.RedisTTL), time.Now)
 	st.sessions = memory.NewSessions(10_000)
 	st.limiter = memory.NewLimiter(100_000, time.Now)
 	st.dependencies = []sistema.Dependency{{Name: "sqlite", Ping: db.Ping}}
 	st.prepare = func(context.Context, *zap.Logger) error { return nil } // Open has migrated
+	st.follow = func(ctx context.Context, shared *cache.Cache) {
+		db.Watch(ctx, time.Second, func() {
+			shared.Advance(ctx, maquinas.Space, "", "", nil)
+			shared.Advance(ctx, mantenimientos.Space, "", "", nil)
+		})
+	}
 	return nil
 }
 

@@ -27,6 +27,8 @@ type stores struct {
 
 	// prepare returns when the stores can serve, or with a fatal error that waiting does not mend.
 	prepare func(context.Context, *zap.Logger) error
+	// follow announces to the cache what other processes write, until ctx ends; nil where every process announces its own.
+	follow func(context.Context, *cache.Cache)
 	// refused gets an error when a store that was not there at the start turns out not to take its password.
 	refused chan error
 	closers closers

@@ -12,8 +12,8 @@ import (
 	"siglab/app/maquinas"
 )
 
-// space is the cache's space for figures made of records; each write of a record replaces its generation.
-const space = "mantenimientos"
+// Space is the cache's space for figures made of records; each write of a record replaces its generation.
+const Space = "mantenimientos"
 
 // spaceTotals holds counts of lists, each at most as old as the cache's TTL.
 const spaceTotals = "totales"
@@ -45,10 +45,10 @@ func (s *Service) Add(ctx context.Context, e Entrada, key *idempotency.Key) (Man
 		return Mantenimiento{}, err
 	}
 	m.MaquinaID, m.CodigoMaquina = maquina.ID, maquina.Codigo
-	seen := s.Cache.Seen(space)
+	seen := s.Cache.Seen(Space)
 	m, err = s.Store.Insert(ctx, m, key)
 	if kind := errs.KindOf(err); err == nil || kind == errs.Unavailable || kind == errs.Internal { // it may be there although it failed
-		s.Cache.Advance(context.WithoutCancel(ctx), space, seen, "", nil)
+		s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, "", nil)
 	}
 	return m, err
 }
@@ -86,17 +86,17 @@ func (s *Service) List(ctx context.Context, q Query) (Pagina, error) {
 
 // DeleteOfMaquina removes every record of a machine and says how many there were.
 func (s *Service) DeleteOfMaquina(ctx context.Context, maquinaID int64) (int64, error) {
-	seen := s.Cache.Seen(space)
+	seen := s.Cache.Seen(Space)
 	n, err := s.Store.DeleteOfMaquina(ctx, maquinaID)
 	if n > 0 {
-		s.Cache.Advance(context.WithoutCancel(ctx), space, seen, "", nil)
+		s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, "", nil)
 	}
 	return n, err
 }
 
 // Resumen returns the figures of the dashboard, day by day from since on.
 func (s *Service) Resumen(ctx context.Context, since fecha.Fecha) (Resumen, error) {
-	return cache.Read(ctx, s.Cache, "dashboard", space, "resumen:"+string(since),
+	return cache.Read(ctx, s.Cache, "dashboard", Space, "resumen:"+string(since),
 		func(ctx context.Context) (Resumen, error) { return s.Store.Resumen(ctx, since) })
 }
 
