@@ -65,3 +65,10 @@ func (l *Limiter) makeRoom(now time.Time) {
 		delete(l.full, nearest)
 	}
 }
+
+// Len returns how many keys it remembers.
+func (l *Limiter) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.full)
+}

@@ -15,6 +15,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	thawed chan struct{} // closed unless frozen
 	down   bool
+	lost   map[net.Conn]bool // what comes from these goes nowhere
 	conns  map[net.Conn]bool
 	done   sync.WaitGroup
 }
@@ -26,7 +27,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: l, target: target, thawed: make(chan struct{}), conns: map[net.Conn]bool{}}
+	p := &Proxy{listener: l, target: target, thawed: make(chan struct{}), conns: map[net.Conn]bool{}, lost: map[net.Conn]bool{}}
 	close(p.thawed)
 	p.done.Go(p.serve)
 	t.Cleanup(func() {
@@ -73,6 +74,16 @@ func (p *Proxy) Break() {
 	}
 }
 
+// Swallow makes what the open connections carry vanish from now on, and closes nothing: a machine that lost its power looks so.
+// New connections work.
+func (p *Proxy) Swallow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		p.lost[c] = true
+	}
+}
+
 // Mend ends Break.
 func (p *Proxy) Mend() {
 	p.mu.Lock()
@@ -110,16 +121,17 @@ func (p *Proxy) carry(from, to net.Conn) {
 		_ = to.Close()
 		p.mu.Lock()
 		delete(p.conns, from)
+		delete(p.lost, from)
 		p.mu.Unlock()
 	}()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
-		thawed := p.thawed
+		thawed, lost := p.thawed, p.lost[from]
 		p.mu.Unlock()
 		<-thawed
-		if n > 0 {
+		if n > 0 && !lost {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
 			}
