@@ -177,9 +177,12 @@ func Dialect() sqlstore.Dialect {
 		SkipLocked: " FOR UPDATE SKIP LOCKED",
 		NowMS:      "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
 		Duplicate:  func(err error) bool { return number(err) == 1062 },
-		// 1213 rolls the whole transaction back, 1205 the statement alone; sqlstore rolls back either way. 1020 is MariaDB's for a row
-		// that changed since the snapshot.
-		Contended: func(err error) bool { n := number(err); return n == 1213 || n == 1205 || n == 1020 },
+		// 1213 is a deadlock; 1020 is MariaDB's for a row that changed since the snapshot.
+		Contended: func(err error) bool { n := number(err); return n == 1213 || n == 1020 },
+		Locked:    func(err error) bool { return number(err) == 1205 },
+		Lost: func(err error) bool {
+			return errors.Is(err, mysqldriver.ErrInvalidConn) || errors.Is(err, driver.ErrBadConn) || number(err) == 1053 || number(err) == 1927
+		},
 	}
 }
 
@@ -199,8 +202,15 @@ func (e errConnect) Unwrap() error { return e.error }
 // connecting marks what goes wrong before there is a connection.
 type connecting struct{ driver.Connector }
 
-func (c connecting) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
+func (c connecting) Connect(ctx context.Context) (conn driver.Conn, err error) {
+	// The driver does not survive every greeting, and database/sql also connects in a goroutine of its own, where a panic would
+	// be the end of the process.
+	defer func() {
+		if p := recover(); p != nil {
+			conn, err = nil, errConnect{fmt.Errorf("mysql: the driver panicked: %v", p)}
+		}
+	}()
+	conn, err = c.Connector.Connect(ctx)
 	if err != nil && ctx.Err() == nil {
 		err = errConnect{err}
 	}

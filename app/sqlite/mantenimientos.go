@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"siglab/app/clave"
+	"siglab/app/errs"
 	"siglab/app/fecha"
 	"siglab/app/idempotency"
 	"siglab/app/mantenimientos"
@@ -56,10 +57,31 @@ func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid:
 
 // Insert implements mantenimientos.Store. The record and its key are one transaction, so no attempt is ever half done.
 func (s *Mantenimientos) Insert(ctx context.Context, m mantenimientos.Mantenimiento, key *idempotency.Key) (mantenimientos.Mantenimiento, error) {
+	added, err := s.insert(ctx, m, key)
+	if err != nil {
+		return mantenimientos.Mantenimiento{}, classified(err)
+	}
+	return added, nil
+}
+
+// classified makes an Unavailable error of one that says that another process keeps the file too long.
+func classified(err error) error {
+	if !locked(err) {
+		return err
+	}
+	return &errs.Error{
+		Kind:       errs.Unavailable,
+		Message:    "Otro proceso ocupa la base de datos; intente de nuevo en unos segundos.",
+		RetryAfter: time.Second,
+		Cause:      err,
+	}
+}
+
+func (s *Mantenimientos) insert(ctx context.Context, m mantenimientos.Mantenimiento, key *idempotency.Key) (mantenimientos.Mantenimiento, error) {
 	m.ID = s.newID()
 	tx, err := s.db.Write.BeginTx(ctx, nil)
 	if err != nil {
-		return mantenimientos.Mantenimiento{}, err
+		return m, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back, and before one the first error tells more
 	if key != nil {
@@ -73,30 +95,27 @@ func (s *Mantenimientos) Insert(ctx context.Context, m mantenimientos.Mantenimie
 			Scan(&fingerprint, &before.ID, &before.MaquinaID, &before.CodigoMaquina)
 		switch {
 		case err == nil && fingerprint != key.Fingerprint:
-			return mantenimientos.Mantenimiento{}, idempotency.ErrReused()
+			return m, idempotency.ErrReused()
 		case err == nil:
 			return before, nil
 		case !errors.Is(err, sql.ErrNoRows):
-			return mantenimientos.Mantenimiento{}, err
+			return m, err
 		}
 		_, err = tx.ExecContext(ctx, `
 			INSERT OR REPLACE INTO idempotencia_mantenimientos (id, huella, mantenimiento_id, maquina_id, codigo, creada_ms)
 			VALUES (?, ?, ?, ?, ?, ?)`, key.ID, key.Fingerprint, m.ID, m.MaquinaID, m.CodigoMaquina, now.UnixMilli())
 		if err != nil {
-			return mantenimientos.Mantenimiento{}, err
+			return m, err
 		}
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO mantenimientos (id, maquina_id, codigo, clave, empresa, tecnico, tipo, fecha, observaciones, usuario)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		m.ID, m.MaquinaID, m.CodigoMaquina, clave.Of(m.CodigoMaquina), m.Empresa, m.Tecnico, nullable(string(m.Tipo)), string(m.Fecha), m.Observaciones, nullable(m.Usuario))
-	if err == nil {
-		err = tx.Commit()
-	}
 	if err != nil {
-		return mantenimientos.Mantenimiento{}, err
+		return m, err
 	}
-	return m, nil
+	return m, tx.Commit()
 }
 
 // conditions makes the conditions of a filter, and says false when nothing can meet them.
@@ -210,7 +229,7 @@ func (s *Mantenimientos) OfMaquinas(ctx context.Context, ids []int64) (map[int64
 func (s *Mantenimientos) DeleteOfMaquina(ctx context.Context, maquinaID int64) (int64, error) {
 	result, err := s.db.Write.ExecContext(ctx, `DELETE FROM mantenimientos WHERE maquina_id = ?`, maquinaID)
 	if err != nil {
-		return 0, err
+		return 0, classified(err)
 	}
 	return result.RowsAffected()
 }
@@ -287,5 +306,5 @@ func (s *Mantenimientos) Resumen(ctx context.Context, since fecha.Fecha) (manten
 // ForgetKeys implements mantenimientos.Store.
 func (s *Mantenimientos) ForgetKeys(ctx context.Context, before time.Time) error {
 	_, err := s.db.Write.ExecContext(ctx, `DELETE FROM idempotencia_mantenimientos WHERE creada_ms < ?`, before.UnixMilli())
-	return err
+	return classified(err)
 }

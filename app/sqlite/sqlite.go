@@ -131,12 +131,14 @@ func dialect() sqlstore.Dialect {
 			c := code(err)
 			return c == sqlitelib.SQLITE_CONSTRAINT_UNIQUE || c == sqlitelib.SQLITE_CONSTRAINT_PRIMARYKEY || c == sqlitelib.SQLITE_CONSTRAINT_ROWID
 		},
-		Contended: func(err error) bool {
-			c := code(err) & 0xff // without what extends it
-			return c == sqlitelib.SQLITE_BUSY || c == sqlitelib.SQLITE_LOCKED
-		},
+		Contended: func(err error) bool { return code(err)&0xff == sqlitelib.SQLITE_LOCKED },
+		Locked:    locked,
+		Lost:      func(error) bool { return false }, // there is none to lose
 	}
 }
+
+// locked says that another process kept the file for longer than busy_timeout.
+func locked(err error) bool { return code(err)&0xff == sqlitelib.SQLITE_BUSY } // the low byte is the code without what extends it
 
 // code returns SQLite's extended result code of an error, 0 for all else.
 func code(err error) int {

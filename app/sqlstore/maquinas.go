@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
 	"siglab/app/clave"
 	"siglab/app/errs"
+	"siglab/app/fecha"
 	"siglab/app/idempotency"
 	"siglab/app/maquinas"
 )
@@ -34,6 +36,40 @@ func scanMachine(row interface{ Scan(...any) error }) (maquinas.Maquina, error) 
 	return m, err
 }
 
+// scanMachines reads the same columns of every row. The usual list is 10,000 machines long: values that repeat are made once, and
+// numbers are read without database/sql's reflection.
+func scanMachines(rows *sql.Rows, limit int) ([]maquinas.Maquina, error) {
+	list := make([]maquinas.Maquina, 0, min(limit, 512))
+	repeated := map[string]string{}
+	once := func(raw sql.RawBytes) string {
+		if s, ok := repeated[string(raw)]; ok {
+			return s
+		}
+		s := string(raw)
+		repeated[s] = s
+		return s
+	}
+	var id, codigo, tipo, estado, area, day, usuario, version sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&id, &codigo, &tipo, &estado, &area, &day, &usuario, &version); err != nil {
+			return nil, err
+		}
+		m := maquinas.Maquina{
+			Codigo: string(codigo), Tipo: maquinas.Tipo(once(tipo)), Estado: maquinas.Estado(once(estado)), Area: once(area),
+			Fecha: fecha.Fecha(once(day)), Usuario: once(usuario),
+		}
+		var err error
+		if m.ID, err = strconv.ParseInt(string(id), 10, 64); err != nil {
+			return nil, err
+		}
+		if m.Version, err = strconv.ParseInt(string(version), 10, 64); err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, rows.Err()
+}
+
 // byClave reads one machine; lock is "" or the dialect's ForUpdate.
 func byClave(ctx context.Context, q queryer, k, lock string) (maquinas.Maquina, error) {
 	if !textual(k) {
@@ -51,7 +87,7 @@ func byClave(ctx context.Context, q queryer, k, lock string) (maquinas.Maquina, 
 
 // ByCodigo implements maquinas.Store.
 func (s *Maquinas) ByCodigo(ctx context.Context, codigo string) (m maquinas.Maquina, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context) error {
 		m, err = byClave(ctx, s.Read, clave.Of(codigo), "")
 		return err
 	})
@@ -116,7 +152,7 @@ func (s *Maquinas) Page(ctx context.Context, q maquinas.Query) (list []maquinas.
 			w.and("clave "+than+" ?", after[0])
 		}
 	}
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context) error {
 		rows, err := s.Read.QueryContext(ctx, `
 			SELECT id, codigo, tipo, estado, area, fecha, usuario, version
 			FROM maquinas`+w.String()+`
@@ -126,15 +162,8 @@ func (s *Maquinas) Page(ctx context.Context, q maquinas.Query) (list []maquinas.
 			return err
 		}
 		defer rows.Close()
-		list = make([]maquinas.Maquina, 0, min(q.Limite, 512))
-		for rows.Next() {
-			m, err := scanMachine(rows)
-			if err != nil {
-				return err
-			}
-			list = append(list, m)
-		}
-		return rows.Err()
+		list, err = scanMachines(rows, q.Limite)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -148,7 +177,7 @@ func (s *Maquinas) Count(ctx context.Context, f maquinas.Filtro) (n int64, err e
 	if !possible {
 		return 0, nil
 	}
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context) error {
 		return s.Read.QueryRowContext(ctx, `SELECT COUNT(*) FROM maquinas`+w.String(), w.args...).Scan(&n)
 	})
 	return n, err
@@ -330,8 +359,8 @@ func (s *Maquinas) Delete(ctx context.Context, codigo string, check func(maquina
 
 // Resumen implements maquinas.Store. One pass over the table gives all three counts.
 func (s *Maquinas) Resumen(ctx context.Context) (r maquinas.Resumen, err error) {
-	r = maquinas.Resumen{PorEstado: map[maquinas.Estado]int64{}, PorTipo: map[maquinas.Tipo]int64{}, PorArea: map[string]int64{}}
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context) error {
+		r = maquinas.Resumen{PorEstado: map[maquinas.Estado]int64{}, PorTipo: map[maquinas.Tipo]int64{}, PorArea: map[string]int64{}}
 		rows, err := s.Read.QueryContext(ctx, `
 			SELECT estado, tipo, area, COUNT(*)
 			FROM maquinas

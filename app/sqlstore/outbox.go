@@ -73,7 +73,7 @@ func (s *Maquinas) FinishDeletion(ctx context.Context, maquinaID int64) error {
 
 // Backlog implements maquinas.Outbox.
 func (s *Maquinas) Backlog(ctx context.Context) (b maquinas.Backlog, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context) error {
 		var oldest sql.NullInt64
 		err := s.Read.QueryRowContext(ctx, `
 			SELECT COUNT(*), MIN(borrada_ms)

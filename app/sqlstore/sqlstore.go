@@ -22,8 +22,12 @@ type Dialect struct {
 	NowMS      string // an expression: the database's clock in milliseconds since 1970
 	// Duplicate says that a row with this key exists.
 	Duplicate func(error) bool
-	// Contended says that the transaction lost against others, has left nothing behind and may be tried again.
+	// Contended says that the transaction lost against others, has left nothing behind and may be tried again at once.
 	Contended func(error) bool
+	// Locked says that it waited for others and they did not end; it would wait as long again.
+	Locked func(error) bool
+	// Lost says that the connection broke before the answer was there. What was sent may have been done.
+	Lost func(error) bool
 }
 
 // DB is an open database whose tables exist.
@@ -53,14 +57,16 @@ type queryer interface {
 // attempts is how often a transaction is tried that loses against others.
 const attempts = 8
 
-// try calls f again while it loses against other transactions. When it has lost every time, the error is Unavailable.
+// try calls f again while it loses against other transactions. When it has lost every time, or has waited too long, the error is
+// Unavailable; the database works, so it is none that its guard counts.
 func (db *DB) try(ctx context.Context, f func() error) error {
 	for i := 1; ; i++ {
 		err := f()
-		if err == nil || !db.Dialect.Contended(err) {
+		locked := err != nil && db.Dialect.Locked(err)
+		if err == nil || !locked && !db.Dialect.Contended(err) {
 			return err
 		}
-		if i == attempts {
+		if locked || i == attempts {
 			return &errs.Error{
 				Kind:       errs.Unavailable,
 				Message:    "Otras operaciones ocupan el mismo registro; intente de nuevo en unos segundos.",
@@ -76,6 +82,19 @@ func (db *DB) try(ctx context.Context, f func() error) error {
 		case <-pause.C:
 		}
 	}
+}
+
+// read runs f, which only reads, under the guard, and again on another connection when the one it had broke, as all do when the
+// database is restarted.
+func (db *DB) read(ctx context.Context, f func(ctx context.Context) error) error {
+	return db.do(ctx, func(ctx context.Context) error {
+		for i := 1; ; i++ {
+			err := f(ctx)
+			if err == nil || i == 3 || ctx.Err() != nil || !db.Dialect.Lost(err) {
+				return err
+			}
+		}
+	})
 }
 
 // inTx runs f in a transaction and commits it if f returns nil. f may run several times; what it keeps outside must be set anew by

@@ -19,7 +19,7 @@ type Usuarios struct{ *DB }
 // ByUsername implements usuarios.Store.
 func (s *Usuarios) ByUsername(ctx context.Context, username string) (u usuarios.Usuario, hash []byte, err error) {
 	k := clave.Of(username)
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context) error {
 		unknown := &rejected{errs.New(errs.NotFound, "No existe un usuario con ese nombre.")}
 		if !textual(k) {
 			return unknown
@@ -105,7 +105,7 @@ func (s *Usuarios) Revocations(ctx context.Context, since time.Time) (list []usu
 	if !since.IsZero() {
 		from = since.UnixMilli()
 	}
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context) error {
 		list = nil
 		rows, err := s.Read.QueryContext(ctx, `
 			SELECT reloj.ahora, r.sesion, r.expira_ms
