@@ -97,6 +97,10 @@ chart: $(HELM) ## Checks the chart: helm lint and the rendering tests.
 rules: $(HELM) $(PROMTOOL) ## Tests the alerting rules with promtool.
 	tests/rules/run.sh
 
+.PHONY: faults
+faults: ## Breaks real servers under load: down, frozen, slow; prints what each request got.
+	cd tests/faults && go test -count=1 -timeout 30m $(TESTFLAGS) ./...
+
 # Their modules keep the programs' many dependencies apart from those of the small tools.
 bin/helm: .ci/helm/go.mod
 	cd .ci/helm && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-s -w' -o '$(CURDIR)/bin/helm' helm.sh/helm/v4/cmd/helm
