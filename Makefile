@@ -98,7 +98,7 @@ rules: $(HELM) $(PROMTOOL) ## Tests the alerting rules with promtool.
 	tests/rules/run.sh
 
 .PHONY: faults
-faults: ## Breaks real servers under load: down, frozen, slow; prints what each request got.
+faults: build ## Breaks real servers under load: down, frozen, slow; prints what each request got.
 	cd tests/faults && go test -count=1 -timeout 30m $(TESTFLAGS) ./...
 
 # Their modules keep the programs' many dependencies apart from those of the small tools.
@@ -109,6 +109,10 @@ bin/promtool: .ci/promtool/go.mod
 	cd .ci/promtool && CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags remove_all_sd -ldflags '-s -w' -o '$(CURDIR)/bin/promtool' github.com/prometheus/prometheus/cmd/promtool
 
 ##@ Kubernetes
+
+.PHONY: e2e
+e2e: ## Installs, breaks, upgrades and removes the chart on the cluster of KUBECONFIG; prints what each request got.
+	cd tests/e2e && go test -count=1 -timeout 40m $(TESTFLAGS) ./...
 
 .PHONY: kind-up
 kind-up: ## Makes a local cluster with kind.
