@@ -167,7 +167,8 @@ return 1`)
 
 // greet looks, on each new connection, whether this is still the run of the server that the generations were made in. A server that
 // was restarted from a snapshot, and a replica that took over, may have lost the newest generation and hold the one before with the
-// entries that belong to it; so then all are dropped, before the connection is used for anything else.
+// entries that belong to it; so then all are dropped, before the connection is used for anything else. After a flush the mark is
+// missing, and they are dropped once more than need be.
 func (db *DB) greet(ctx context.Context, cn *goredis.Conn) error {
 	info, err := cn.Info(ctx, "server").Result()
 	if _, refused := errors.AsType[goredis.Error](err); refused {
