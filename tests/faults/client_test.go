@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,7 +29,7 @@ type sample struct {
 	began    time.Time
 	took     time.Duration
 	// outcome is the status, with a word where the status does not tell all: "200 old" is marked as stale, "200 part" lacks the
-	// records. "cut" is an answer that broke off, "none" no answer at all.
+	// records. "cut" is an answer that broke off, "none" no answer at all, "refused" no connection.
 	outcome string
 }
 
@@ -46,6 +48,7 @@ type answer struct {
 type world struct {
 	services []*service
 	http     *http.Client
+	route    func() *service // chooses who is asked; nil is one or the other
 
 	mu         sync.Mutex
 	samples    []sample
@@ -124,7 +127,12 @@ func (w *world) allowance(began time.Time) time.Duration {
 }
 
 // any returns one of the services.
-func (w *world) any() *service { return w.services[mathrand.IntN(len(w.services))] }
+func (w *world) any() *service {
+	if w.route != nil {
+		return w.route()
+	}
+	return w.services[mathrand.IntN(len(w.services))]
+}
 
 // call sends one request and notes its sample, unless endpoint is empty.
 func (w *world) call(s *service, endpoint, token, method, path string, body any, header ...string) *answer {
@@ -153,6 +161,9 @@ func (w *world) call(s *service, endpoint, token, method, path string, body any,
 	outcome := "none"
 	a.began = time.Now()
 	res, err := w.http.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		outcome = "refused"
+	}
 	if err == nil {
 		outcome = "cut"
 		a.body, err = io.ReadAll(res.Body)
@@ -309,8 +320,8 @@ func (w *world) client(t testing.TB, n int) *client {
 // everyRequest is what a client does, in shares of its requests.
 var everyRequest = []string{
 	"listar", "listar", "listar", "filtrada", "filtrada", "buscar", "buscar", "termino", "dashboard",
-	"agregar", "agregar", "actualizar", "actualizar", "actualizar", "eliminar", "eliminar",
-	"mantenimiento", "mantenimiento", "historial", "historial", "informe",
+	"agregar", "agregar", "actualizar", "actualizar", "actualizar", "eliminar",
+	"mantenimiento", "historial", "historial", "informe",
 	"login", "logout", "revocada", "activos", "health",
 }
 

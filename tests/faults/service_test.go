@@ -25,8 +25,8 @@ import (
 // a request has more time than a dependency, and the databases have more than Redis.
 const (
 	requestTimeout = 5 * time.Second
-	mysqlTimeout   = time.Second
-	mongoTimeout   = time.Second
+	mysqlTimeout   = 1500 * time.Millisecond
+	mongoTimeout   = 1500 * time.Millisecond
 	redisTimeout   = 250 * time.Millisecond
 	cacheTTL       = 2 * time.Second
 )
@@ -84,18 +84,12 @@ func newService(t testing.TB, d *databases, w *wires, env ...string) *service {
 	if w != nil {
 		mysql, mongo, redis = w.mysql.addr(), w.mongo.addr(), w.redis.addr()
 	}
-	host, port, err := net.SplitHostPort(mysql)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &service{t: t, program: program(t), name: "s-" + strings.ToLower(rand.Text()[:4]), admin: d.secrets.admin}
-	mongoHost, mongoPort, _ := net.SplitHostPort(mongo) // of the same making as MySQL's
-	redisHost, redisPort, _ := net.SplitHostPort(redis)
 	s.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "GOTRACEBACK=all", "SERVER_ID=" + s.name, "HOST=127.0.0.1",
-		"MYSQL_HOST=" + host, "MYSQL_PORT=" + port, "MYSQL_USER=" + d.name, "MYSQL_PASSWORD=" + d.password, "MYSQL_DATABASE=" + d.name,
-		"MONGO_HOST=" + mongoHost, "MONGO_PORT=" + mongoPort, "MONGO_DATABASE=" + d.name,
-		"REDIS_HOST=" + redisHost, "REDIS_PORT=" + redisPort, "REDIS_PASSWORD=" + d.redisPassword,
+		"MYSQL_HOST=127.0.0.1", "MYSQL_PORT=" + port(mysql), "MYSQL_USER=" + d.name, "MYSQL_PASSWORD=" + d.password, "MYSQL_DATABASE=" + d.name,
+		"MONGO_HOST=127.0.0.1", "MONGO_PORT=" + port(mongo), "MONGO_DATABASE=" + d.name,
+		"REDIS_HOST=127.0.0.1", "REDIS_PORT=" + port(redis), "REDIS_PASSWORD=" + d.redisPassword,
 		"TIMEOUT=" + seconds(requestTimeout), "MYSQL_TIMEOUT=" + mysqlTimeout.String(), "MONGO_TIMEOUT=" + mongoTimeout.String(),
 		"REDIS_TIMEOUT=" + redisTimeout.String(), "REDIS_TTL=" + seconds(cacheTTL),
 		"DRAIN_DELAY=0s", "BCRYPT_COST=10", "LOGIN_RATE_USER=1000000", "LOGIN_RATE_ADDRESS=1000000", "LOG_LEVEL=warn",
@@ -178,6 +172,12 @@ func freePort() string {
 			return port
 		}
 	}
+}
+
+// port is the port of an address.
+func port(addr string) string {
+	_, port, _ := net.SplitHostPort(addr) // an address of ours has one
+	return port
 }
 
 func (s *service) running() bool {
@@ -276,7 +276,7 @@ func (s *service) tail() string {
 	if err != nil {
 		return ""
 	}
-	const most = 6000
+	const most = 2500
 	if len(b) > most {
 		b = b[len(b)-most:]
 	}
