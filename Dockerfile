@@ -14,9 +14,12 @@ ARG TARGETARCH=amd64
 ARG VERSION=dev
 ARG COMMIT=unknown
 ARG DATE=unknown
+# For a debugger: GCFLAGS="all=-N -l" and STRIP="".
+ARG GCFLAGS=
+ARG STRIP="-s -w"
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath \
-      -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT -X main.date=$DATE" \
+    GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -gcflags "$GCFLAGS" \
+      -ldflags "$STRIP -X main.version=$VERSION -X main.commit=$COMMIT -X main.date=$DATE" \
       -o /out/siglab ./app/cmd/siglab
 
 FROM gcr.io/distroless/static-debian13:nonroot
@@ -28,6 +31,8 @@ LABEL org.opencontainers.image.title="SIGLAB" \
       org.opencontainers.image.version=$VERSION \
       org.opencontainers.image.revision=$COMMIT \
       org.opencontainers.image.created=$DATE
+# Go's own default; a debugger's tools know a Go program by it.
+ENV GOTRACEBACK=single
 COPY --from=build /out/siglab /usr/local/bin/siglab
 # By number, so that Kubernetes can see that it is not root.
 USER 65532:65532

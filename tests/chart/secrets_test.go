@@ -203,6 +203,7 @@ func TestCredentialFiles(t *testing.T) {
 	}{
 		{"bundled", "", []string{"ADMIN_PASSWORD_FILE", "JWT_KEYS_FILE", "MONGO_PASSWORD_FILE", "MYSQL_PASSWORD_FILE", "REDIS_PASSWORD_FILE"}, nil},
 		{"connection strings", external, []string{"ADMIN_PASSWORD_FILE", "JWT_KEYS_FILE", "MONGO_URI_FILE", "MYSQL_PASSWORD_FILE", "REDIS_URL_FILE"}, []string{"MONGO_HOST", "MONGO_USER", "REDIS_HOST"}},
+		{"Sentinel", "redis.enabled=false,redis.external.url=redis://s:26379/0?master_name=m", []string{"ADMIN_PASSWORD_FILE", "JWT_KEYS_FILE", "MONGO_PASSWORD_FILE", "MYSQL_PASSWORD_FILE", "REDIS_PASSWORD_FILE"}, []string{"REDIS_HOST"}},
 		{"no passwords", "mongo.enabled=false,mongo.external.host=m,mongo.auth.enabled=false,redis.enabled=false,redis.external.host=r,redis.auth.enabled=false",
 			[]string{"ADMIN_PASSWORD_FILE", "JWT_KEYS_FILE", "MYSQL_PASSWORD_FILE"}, []string{"MONGO_USER"}},
 	} {

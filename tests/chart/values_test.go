@@ -113,6 +113,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"mysql.auth.passwort=x", "auth"},
 		{"mongo.external.hots=x", "external"},
 		{"redis.maxMemory=lots", "maxMemory"},
+		{"redis.external.url=redis://:secret@host:6379", "url"},
 		{"resources.limits.memmory=1Gi", "limits"},
 		{"resources.limits.memory=1GB", "memory"},
 		{"ingress.hosts[0].paths[0].pathType=Regex", "pathType"},

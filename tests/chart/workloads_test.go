@@ -269,6 +269,7 @@ func TestConfigMap(t *testing.T) {
 		{"redis.timeout=100ms", "REDIS_TIMEOUT", "100ms"},
 		{"redis.poolSize=5", "REDIS_POOL_SIZE", "5"},
 		{"redis.enabled=false,redis.external.host=r.edu,redis.external.port=6380", "REDIS_PORT", "6380"},
+		{"redis.enabled=false,redis.external.url=redis://s:26379/0?master_name=m", "REDIS_URL", "redis://s:26379/0?master_name=m"},
 		{"tracing.endpoint=http://c:4317", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"},
 		{"tracing.endpoint=http://c:4317,tracing.sampler=always_on", "OTEL_TRACES_SAMPLER", "always_on"},
 		{"tracing.endpoint=http://c:4317", "OTEL_TRACES_SAMPLER_ARG", "0.1"},

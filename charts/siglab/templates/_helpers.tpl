@@ -231,8 +231,12 @@ MONGO_TIMEOUT: {{ $v.mongo.timeout | quote }}
 {{- if and $v.redis.auth.keys.url (not $v.redis.enabled) }}
 REDIS_URL_FILE: {{ $dir }}/redis-url
 {{- else }}
+{{- if and $v.redis.external.url (not $v.redis.enabled) }}
+REDIS_URL: {{ $v.redis.external.url | quote }}
+{{- else }}
 REDIS_HOST: {{ include "siglab.redisHost" . | quote }}
 REDIS_PORT: {{ include "siglab.redisPort" . | quote }}
+{{- end }}
 {{- if or $v.redis.enabled $v.redis.auth.enabled }}
 REDIS_PASSWORD_FILE: {{ $dir }}/redis-password
 {{- end }}

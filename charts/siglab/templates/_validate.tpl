@@ -10,8 +10,8 @@
 {{- if and $v.mongo.auth.keys.uri (not $v.mongo.enabled) (not $v.mongo.auth.enabled) }}
   {{- fail "mongo.auth.keys.uri names a key of mongo.auth.existingSecret, so mongo.auth.enabled must be true." }}
 {{- end }}
-{{- if and (not $v.redis.enabled) (not $v.redis.external.host) (not $v.redis.auth.keys.url) }}
-  {{- fail "redis.enabled is false, so redis.external.host must name a Redis, or redis.auth.keys.url the Secret's key with a URL." }}
+{{- if and (not $v.redis.enabled) (not $v.redis.external.host) (not $v.redis.external.url) (not $v.redis.auth.keys.url) }}
+  {{- fail "redis.enabled is false, so redis.external.host or redis.external.url must name a Redis, or redis.auth.keys.url the Secret's key with a URL." }}
 {{- end }}
 {{- if and $v.redis.auth.keys.url (not $v.redis.enabled) (not $v.redis.auth.enabled) }}
   {{- fail "redis.auth.keys.url names a key of redis.auth.existingSecret, so redis.auth.enabled must be true." }}
