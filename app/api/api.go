@@ -119,7 +119,7 @@ func (a *API) route(w http.ResponseWriter, r *http.Request) {
 	a.router.ServeHTTP(w, r)
 }
 
-// methodNotAllowed answers 405 with the methods that the path has.
+// methodNotAllowed answers 405 with the methods that the path has; to OPTIONS these are the answer itself.
 func (a *API) methodNotAllowed(_ http.ResponseWriter, r *http.Request) {
 	var allow []string
 	for _, method := range [...]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
@@ -133,7 +133,13 @@ func (a *API) methodNotAllowed(_ http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	exchangeOf(r.Context()).fail(errMethod(strings.Join(allow, ", ")))
+	x, methods := exchangeOf(r.Context()), strings.Join(allow, ", ")
+	if r.Method == http.MethodOptions {
+		x.Header().Set("Allow", methods+", OPTIONS")
+		x.WriteHeader(http.StatusNoContent)
+		return
+	}
+	x.fail(errMethod(methods))
 }
 
 // allowOrigins lets pages of the listed origins call the API with credentials.

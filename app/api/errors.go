@@ -139,9 +139,10 @@ func (x *exchange) fail(err error) {
 	if x.wrote { // the informe alone can come here; an answer that stops short must not look whole
 		panic(http.ErrAbortHandler)
 	}
-	if x.clientGone() {
+	if x.clientGone() && errors.Is(err, context.Canceled) { // one that only stopped sending may still read
+		// It may have closed its own half alone and read on: it must not take an empty 200 for the answer.
 		x.status = statusClientGone
-		return
+		panic(http.ErrAbortHandler)
 	}
 	p, retry := problemOf(err)
 	h := x.Header()

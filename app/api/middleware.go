@@ -130,7 +130,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			x.cause = fmt.Errorf("panic: %v", p)
 			a.tel.Log.Error("panic", append(telemetry.LogFields(x.r.Context()), zap.String("request_id", x.id), zap.String("route", x.route),
 				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))...)
-			if abort = x.wrote; !abort {
+			if abort = x.wrote || x.clientGone(); !abort {
 				x.fail(x.cause)
 			}
 		}

@@ -158,6 +158,7 @@ type options struct {
 	users  func(*usuarios.Service)
 	log    io.Writer
 	level  string
+	before *sistema.Monitor // in place of one that is ready
 }
 
 // start runs the API. It ends with the test.
@@ -203,6 +204,9 @@ func start(t testing.TB, o options) *service {
 	s.monitor = &sistema.Monitor{ServerID: "prueba", Version: "v0", Observe: func(string, bool) {}}
 	s.monitor.Start(s.clock())
 	s.monitor.SetReady()
+	if o.before != nil {
+		s.monitor = o.before
+	}
 	cfg := api.Config{
 		Maquinas: maq, Mantenimientos: mant, Usuarios: s.users, Monitor: s.monitor, Telemetry: s.tel,
 		Tablero:      &sistema.Tablero{ServerID: "prueba", Maquinas: maq, Mantenimientos: mant, Now: s.clock},
@@ -220,7 +224,9 @@ func start(t testing.TB, o options) *service {
 	if _, err := s.users.EnsureAdmin(ctx, "jefa", s.password); err != nil {
 		t.Fatal(err)
 	}
-	s.admin = s.login("jefa", s.password)
+	if o.before == nil {
+		s.admin = s.login("jefa", s.password)
+	}
 	return s
 }
 
