@@ -175,7 +175,7 @@ func (s *Mantenimientos) Count(ctx context.Context, f mantenimientos.Filtro) (n 
 const longestPart = 2000
 
 // filterOf makes the filter of a page, or says that nothing can fit it. Days and codes are texts, so comparing them is comparing
-// texts; what is searched for is quoted, so it is text too.
+// texts; what is searched for is quoted, so it is text too. Its case is folded letter by letter: a code with ß is found by ß, not by ss.
 func filterOf(f mantenimientos.Filtro, after []string, asc bool) (filter bson.D, none bool) {
 	filter = bson.D{}
 	if f.MaquinaID != 0 {

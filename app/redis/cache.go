@@ -177,18 +177,24 @@ func (db *DB) greet(ctx context.Context, cn *goredis.Conn) error {
 	if err != nil {
 		return err
 	}
+	run := ""
 	for line := range strings.Lines(info) {
-		if id, ok := strings.CutPrefix(line, "run_id:"); ok {
-			keys := []string{db.key(servidor), db.key(generations)}
-			err = greetScript.Run(ctx, cn, keys, strings.TrimSpace(id)).Err()
-			break
+		switch name, value, _ := strings.Cut(strings.TrimSpace(line), ":"); {
+		case name == "redis_mode" && value == "sentinel":
+			return nil // it only tells where the server is
+		case name == "run_id":
+			run = value
 		}
 	}
+	if run == "" {
+		return nil
+	}
+	err = greetScript.Run(ctx, cn, []string{db.key(servidor), db.key(generations)}, run).Err()
 	_, moved := goredis.IsMovedError(err)
 	_, moving := goredis.IsAskError(err)
-	if moved || moving || goredis.IsPermissionError(err) || goredis.HasErrorPrefix(err, "ERR") {
-		// A node that does not have our slot, a sentinel, an account that may not do this: the command that the connection is
-		// for will say it better. Any other answer, such as LOADING, means that the connection must not be used yet.
+	if moved || moving || goredis.IsPermissionError(err) {
+		// A node that does not have our slot, an account that may not do this: the command that the connection is for will say
+		// it better. Any other answer, such as LOADING, means that the connection must not be used yet.
 		return nil
 	}
 	return err

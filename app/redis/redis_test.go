@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	respserver "github.com/alicebob/miniredis/v2/server"
 	goredis "github.com/redis/go-redis/v9"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -303,6 +304,55 @@ func TestOpen(t *testing.T) {
 				t.Errorf("the error shows the password: %v", err)
 			}
 		})
+	}
+}
+
+// A sentinel that knows one master. It is asked for nothing else but where that is.
+func TestSentinel(t *testing.T) {
+	m := miniredis.RunT(t)
+	m.RequireAuth("llave")
+	sentinel, err := respserver.NewServer("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sentinel.Close()
+	for name, answer := range map[string]func(c *respserver.Peer, args []string){
+		"HELLO": func(c *respserver.Peer, _ []string) { c.WriteError("ERR unknown command 'hello'") },
+		"PING":  func(c *respserver.Peer, _ []string) { c.WriteInline("PONG") },
+		"INFO": func(c *respserver.Peer, _ []string) {
+			c.WriteBulk("# Server\r\nredis_mode:sentinel\r\nrun_id:0123456789abcdef\r\n")
+		},
+		"SUBSCRIBE": func(c *respserver.Peer, args []string) {
+			for i, channel := range args {
+				c.WritePushLen(3)
+				c.WriteBulk("subscribe")
+				c.WriteBulk(channel)
+				c.WriteInt(i + 1)
+			}
+		},
+		"SENTINEL": func(c *respserver.Peer, args []string) {
+			switch {
+			case strings.EqualFold(args[0], "get-master-addr-by-name") && args[1] == "siglab":
+				c.WriteStrings([]string{m.Host(), m.Port()})
+			case strings.EqualFold(args[0], "sentinels"):
+				c.WriteLen(0)
+			default:
+				c.WriteError("ERR no such master")
+			}
+		},
+	} {
+		if err := sentinel.Register(name, func(c *respserver.Peer, _ string, args []string) { answer(c, args) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := open(t, redis.Config{URL: "redis://" + sentinel.Addr().String() + "/0?master_name=siglab", Password: "llave"}, redis.Hooks{})
+	c := redis.NewCache(db, nil)
+	gen, err := c.Generation(t.Context(), "maquinas")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored := m.HGet("{siglab}:generaciones", "maquinas"); stored != gen {
+		t.Errorf("the master holds token %q, want %q", stored, gen)
 	}
 }
 
