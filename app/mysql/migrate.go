@@ -33,7 +33,7 @@ const (
 	toLeave   = 5
 )
 
-// Migrate waits until the server answers and brings the schema up to date, taking over the old backend's tables if they are there. Several may run it at once: one
+// Migrate brings the schema up to date, taking over the old backend's tables if they are there. Several may run it at once: one
 // works, under goose's table lock, and the others wait. It is safe to run again after it was killed. A *DataError says that the old
 // tables hold what cannot be taken over, and that nothing was changed.
 func Migrate(ctx context.Context, cfg Config, log *zap.Logger) error {
@@ -42,17 +42,17 @@ func Migrate(ctx context.Context, cfg Config, log *zap.Logger) error {
 		return err
 	}
 	defer db.Close()
-	err = wait(ctx, db, log, func(err error) bool {
-		_, older := errors.AsType[*SchemaError](err)
-		return older || !Outage(err)
-	})
+	// A server that does not answer is the caller's to wait for; what a large table makes of a statement's time does not count yet.
+	look, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err = Ready(look, db)
 	schema, older := errors.AsType[*SchemaError](err)
 	switch {
 	case err == nil:
 		log.Info("the schema is up to date")
 		return nil
 	case !older:
-		return err
+		return fmt.Errorf("mysql: %w", err)
 	}
 	t := takeover{db: db, log: log}
 	if schema.Found == 0 {
@@ -136,7 +136,7 @@ func openMigrating(cfg Config) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
-	return sql.OpenDB(sqlstore.Connector(connecting{connector}, cfg.Observe)), nil
+	return sql.OpenDB(sqlstore.Connector(connecting{connector}, Dialect(), cfg.Observe)), nil
 }
 
 // SchemaError says that the database's schema is older than this binary needs; version 0 is a database without one.
@@ -157,39 +157,4 @@ func Ready(ctx context.Context, db *sql.DB) error {
 		return &SchemaError{Found: found.Int64, Needed: version}
 	}
 	return err
-}
-
-// WaitSchema waits until the schema is ready, saying in the log what it waits for. It gives up when ctx ends, and when the server does
-// not let the account in, which no waiting mends.
-func WaitSchema(ctx context.Context, db *sql.DB, log *zap.Logger) error {
-	return wait(ctx, db, log, func(err error) bool { return err == nil })
-}
-
-// wait looks whether the schema is ready until enough accepts the outcome, and returns it.
-func wait(ctx context.Context, db *sql.DB, log *zap.Logger, enough func(error) bool) error {
-	var said string
-	for {
-		look, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := Ready(look, db)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case Refused(err):
-			return fmt.Errorf("MySQL does not let this account in: %w", err)
-		case enough(err):
-			return err
-		}
-		if text := err.Error(); text != said {
-			said = text
-			log.Warn("waiting for MySQL", zap.Error(err))
-		}
-		pause := time.NewTimer(500 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return ctx.Err()
-		case <-pause.C:
-		}
-	}
 }

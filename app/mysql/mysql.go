@@ -101,7 +101,7 @@ func Open(cfg Config) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
-	db := openTraced(sqlstore.Connector(connecting{connector}, cfg.Observe, setup), cfg)
+	db := openTraced(sqlstore.Connector(connecting{connector}, Dialect(), cfg.Observe, setup), cfg)
 	db.SetMaxOpenConns(cfg.PoolSize)
 	db.SetMaxIdleConns(cfg.PoolSize) // closing and opening costs more than what an idle one holds
 	db.SetConnMaxLifetime(connectionLife)

@@ -17,6 +17,7 @@ import (
 
 	"siglab/app/errs"
 	"siglab/app/guard"
+	"siglab/app/idempotency"
 	"siglab/app/maquinas"
 	"siglab/app/mysql"
 	"siglab/app/sqlstore"
@@ -102,9 +103,8 @@ func TestRefused(t *testing.T) {
 	if err := db.PingContext(t.Context()); !mysql.Refused(err) {
 		t.Errorf("a wrong password: got %v, want refused", err)
 	}
-	start := time.Now()
-	if err := mysql.WaitSchema(t.Context(), db, zap.NewNop()); !mysql.Refused(err) || time.Since(start) > 5*time.Second {
-		t.Errorf("WaitSchema with a wrong password: got %v after %v", err, time.Since(start))
+	if err := mysql.Ready(t.Context(), db); !mysql.Refused(err) {
+		t.Errorf("Ready with a wrong password: got %v", err)
 	}
 	if err := mysql.Migrate(t.Context(), wrong, zap.NewNop()); !mysql.Refused(err) {
 		t.Errorf("Migrate with a wrong password: got %v", err)
@@ -121,21 +121,18 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestWaitSchema(t *testing.T) {
+func TestReady(t *testing.T) {
 	cfg := newDatabase(t)
 	db := openPool(t, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := mysql.WaitSchema(ctx, db, zap.NewNop()); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("WaitSchema of an empty database: got %v, want the context's end", err)
+	err := mysql.Ready(t.Context(), db)
+	if schema, ok := errors.AsType[*mysql.SchemaError](err); !ok || schema.Found != 0 || schema.Needed < 1 || mysql.Outage(err) {
+		t.Errorf("Ready of an empty database: got %v, want a SchemaError", err)
 	}
-	waited := make(chan error)
-	go func() { waited <- mysql.WaitSchema(t.Context(), db, zap.NewNop()) }()
 	if err := mysql.Migrate(t.Context(), cfg, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-waited; err != nil {
-		t.Errorf("WaitSchema: %v", err)
+	if err := mysql.Ready(t.Context(), db); err != nil {
+		t.Errorf("Ready: %v", err)
 	}
 	// A schema from the next release does too: this binary may be what a rollback brought back.
 	execAll(t, db, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
@@ -144,6 +141,13 @@ func TestWaitSchema(t *testing.T) {
 	}
 	if err := mysql.Migrate(t.Context(), cfg, zap.NewNop()); err != nil {
 		t.Errorf("Migrate with a newer schema: %v", err)
+	}
+	execAll(t, db, "DELETE FROM goose_db_version WHERE version_id > 1")
+	if err := mysql.Ready(t.Context(), db); err == nil {
+		t.Error("Ready with an older schema: got nil")
+	}
+	if err := mysql.Migrate(t.Context(), cfg, zap.NewNop()); err != nil {
+		t.Errorf("Migrate of an older schema: %v", err)
 	}
 }
 
@@ -325,4 +329,9 @@ func TestPagesUseTheIndex(t *testing.T) {
 			}
 		}
 	}
+}
+
+// key is the idempotency key of one attempt in a test.
+func key(value string) *idempotency.Key {
+	return idempotency.New("ana", "POST /prueba", value, []byte(value))
 }

@@ -82,7 +82,7 @@ func open(path string, observe sqlstore.Observe, conns int, pragmas ...string) (
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	db := sql.OpenDB(sqlstore.Connector(connector, observe))
+	db := sql.OpenDB(sqlstore.Connector(connector, dialect(), observe))
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	return db, nil

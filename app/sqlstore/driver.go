@@ -9,17 +9,23 @@ import (
 	"time"
 )
 
-// Observe is told of each statement that went to the database: its verb in capitals, its error if it is not an answer, and how long it
-// took. COMMIT and ROLLBACK count as statements.
+// Observe is told of each statement that went to the database: its verb in capitals, its error, and how long it took. BEGIN, COMMIT
+// and ROLLBACK count as statements. A key that exists is an answer and no error.
 type Observe func(operation string, err error, d time.Duration)
 
 // Connector wraps a driver's connector. setup statements run on each new connection. observe may be nil. It is here rather than in
 // an instrumentation library because the two calls of the clock are then all that a statement costs.
-func Connector(inner driver.Connector, observe Observe, setup ...string) driver.Connector {
-	if observe == nil {
-		observe = func(string, error, time.Duration) {}
+func Connector(inner driver.Connector, dialect Dialect, observe Observe, setup ...string) driver.Connector {
+	c := &connector{Connector: inner, observe: func(string, error, time.Duration) {}, setup: setup}
+	if observe != nil {
+		c.observe = func(operation string, err error, d time.Duration) {
+			if err != nil && dialect.Duplicate(err) {
+				err = nil
+			}
+			observe(operation, err, d)
+		}
 	}
-	return &connector{Connector: inner, observe: observe, setup: setup}
+	return c
 }
 
 type connector struct {
