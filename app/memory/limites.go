@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -31,6 +32,10 @@ func (l *Limiter) Allow(_ context.Context, key string, perMinute int) (time.Dura
 	if perMinute < 1 {
 		return 0, nil
 	}
+	if len(key) > longestKey { // it may hold whatever somebody sent in place of a user name
+		sum := sha256.Sum256([]byte(key))
+		key = string(sum[:])
+	}
 	each := time.Minute / time.Duration(perMinute)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,18 +55,28 @@ func (l *Limiter) Allow(_ context.Context, key string, perMinute int) (time.Dura
 	return 0, nil
 }
 
-// makeRoom drops the keys that have all their attempts again, which is as if they had never come. If there is none, the one that
-// is nearest to it goes: a stranger's flood of keys cannot make it forget those that have spent most.
+const (
+	longestKey = 128 // bytes
+	sample     = 32  // how many keys are looked at to find one that can go
+)
+
+// makeRoom looks at a few keys, of a map so at random ones. Those that have all their attempts again go, which is as if they had
+// never come; if there is none, that goes which is nearest to it: a flood of new keys makes it forget new keys, hardly ever one
+// that has spent much.
 func (l *Limiter) makeRoom(now time.Time) {
-	nearest := ""
+	nearest, seen, room := "", 0, false
 	for key, full := range l.full {
 		if !full.After(now) {
 			delete(l.full, key)
+			room = true
 		} else if nearest == "" || full.Before(l.full[nearest]) {
 			nearest = key
 		}
+		if seen++; seen == sample {
+			break
+		}
 	}
-	if len(l.full) >= l.max {
+	if !room {
 		delete(l.full, nearest)
 	}
 }
