@@ -60,6 +60,7 @@ type API struct {
 	headers    headers
 	lists      listHeaders
 	near       *near
+	verified   *verified
 	limit      *limiter
 	compressor *compressor
 	spec       []byte // /openapi.json
@@ -75,6 +76,9 @@ func New(cfg Config) (*API, error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	if a.near, err = newNear(cfg); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	if a.verified, err = newVerified(cfg.Usuarios); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	a.routes()

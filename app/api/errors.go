@@ -127,12 +127,13 @@ var errOverload = &errs.Error{
 	Kind:       errs.Unavailable,
 	Message:    "El servicio está al límite de su capacidad; intente de nuevo en unos segundos.",
 	RetryAfter: time.Second,
+	Refused:    true,
 }
 
 // fail answers with a problem. When nothing can be answered any more it only notes what happened.
 func (x *exchange) fail(err error) {
 	x.cause = err
-	if err == error(errOverload) {
+	if e, ok := errors.AsType[*errs.Error](err); ok && e.Refused {
 		x.refused = true
 		x.api.tel.Metrics.Refused(telemetry.RefusedOverload)
 	}

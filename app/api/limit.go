@@ -44,7 +44,6 @@ func newLimiter(ceiling int, metrics *telemetry.Metrics) *limiter {
 			WithLimits(min(minLimit, most), most, min(initialLimit, most)).
 			WithMaxLimitStabilizationWindow(30*time.Second).
 			WithQueueing(2, 3).
-			WithMaxWaitTime(maxWait).
 			Build(),
 	}
 }
@@ -63,7 +62,7 @@ func (l *limiter) leave() { l.inFlight.Add(-1) }
 // do runs work under a permit, or returns errOverload. Work that failed early, for a reason that is no outage, does not count as a
 // measure of how fast the stores are.
 func (l *limiter) do(ctx context.Context, work func() error) error {
-	permit, err := l.adaptive.AcquirePermit(ctx)
+	permit, err := l.adaptive.AcquirePermitWithMaxWait(ctx, maxWait) // the builder's own wait holds for executors only
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

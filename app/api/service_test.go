@@ -219,6 +219,7 @@ func start(t testing.TB, o options) *service {
 		t.Fatal(err)
 	}
 	s.server = httptest.NewServer(s.handler)
+	s.server.Client().Transport.(*http.Transport).DisableCompression = true
 	t.Cleanup(s.server.Close)
 	s.password = "clave " + usuarios.NewKey("x")[2:20]
 	if _, err := s.users.EnsureAdmin(ctx, "jefa", s.password); err != nil {
@@ -297,7 +298,6 @@ func (s *service) send(req *http.Request) answer {
 // client follows no redirect and undoes no compression.
 func (s *service) client() *http.Client {
 	c := *s.server.Client()
-	c.Transport.(*http.Transport).DisableCompression = true
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &c
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"siglab/app/errs"
 	"siglab/app/usuarios"
 )
@@ -21,6 +23,35 @@ const (
 	ownSession               // a session in any case, since the operation is about it
 	admin                    // an admin's session in any case
 )
+
+// verifiedTokens is how many tokens are known to be good without checking their signatures again.
+const verifiedTokens = 4096
+
+// verified remembers tokens whose signatures hold, since a browser sends the same one thousands of times: a look into a map instead of a
+// HMAC and two JSON documents, and 60 allocations fewer. Whether the session has ended is asked each time.
+type verified struct {
+	users *usuarios.Service
+	known *lru.Cache[string, *usuarios.Session]
+}
+
+func newVerified(users *usuarios.Service) (*verified, error) {
+	known, err := lru.New[string, *usuarios.Session](verifiedTokens)
+	return &verified{users: users, known: known}, err
+}
+
+// session returns the session of a token, or Unauthenticated, as usuarios.Service.Verify does.
+func (v *verified) session(token string) (*usuarios.Session, error) {
+	if s, ok := v.known.Get(token); ok && v.users.Now().Before(s.Expires) && !v.users.Revoked.Has(s.ID) {
+		return s, nil
+	}
+	s, err := v.users.Verify(token)
+	if err != nil {
+		v.known.Remove(token)
+		return nil, err
+	}
+	v.known.Add(token, &s)
+	return &s, nil
+}
 
 // token returns the session token of a request, and whether it came in the cookie.
 func token(r *http.Request) (text string, cookie bool) {
@@ -49,7 +80,7 @@ func (x *exchange) authenticate(need access) error {
 		}
 		return nil
 	}
-	s, err := a.cfg.Usuarios.Verify(text)
+	s, err := a.verified.session(text)
 	if err != nil {
 		if required {
 			return err
@@ -63,8 +94,8 @@ func (x *exchange) authenticate(need access) error {
 	if need == admin && s.Usuario.Rol != usuarios.Admin {
 		return errs.New(errs.Forbidden, "Solo un administrador puede usar esta función.")
 	}
-	x.session = &s
-	a.cfg.Usuarios.Touch(x.r.Context(), s)
+	x.session = s
+	a.cfg.Usuarios.Touch(x.r.Context(), *s)
 	return nil
 }
 

@@ -239,3 +239,27 @@ func TestSecureCookieBehindTLS(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifiedTokensEnd lets a token be known to be good, and then end in each way.
+func TestVerifiedTokensEnd(t *testing.T) {
+	s := start(t, options{})
+	for range 2 {
+		if a := s.call("GET", "/api/maquinas/listar", ""); a.StatusCode != 200 {
+			t.Fatalf("got %d", a.StatusCode)
+		}
+	}
+	if a := s.call("GET", "/api/maquinas/listar", "", "-Authorization", "", "Authorization", "Bearer "+s.admin+"x"); a.StatusCode != 401 {
+		t.Errorf("a longer token: got %d", a.StatusCode)
+	}
+	other := s.login("jefa", s.password)
+	s.call("GET", "/api/maquinas/listar", "", "-Authorization", "", "Authorization", "Bearer "+other)
+	session, err := s.users.Verify(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.users.Revoked.Add(usuarios.Revocation{Session: session.ID, Expires: session.Expires}) // as another replica's logout would
+	s.call("GET", "/api/maquinas/listar", "", "-Authorization", "", "Authorization", "Bearer "+other).problem(t, 401)
+	later := time.Now().Add(2 * time.Hour)
+	s.now.Store(&later)
+	s.call("GET", "/api/maquinas/listar", "").problem(t, 401)
+}
