@@ -37,7 +37,7 @@ func TestIdempotencyKeyOfMachines(t *testing.T) {
 func TestIdempotencyKeyOfRecords(t *testing.T) {
 	each(t, func(t *testing.T, s *service) {
 		s.addMachine(t, "A-1")
-		keyed := s.admin.with("Idempotency-Key", "visita 12 de marzo")
+		keyed := s.admin.with("Idempotency-Key", "visita-12-de-marzo")
 		first := keyed.post("/api/mantenimientos/agregar", record("A-1")).want(201)
 		same(t, "body of a replay", string(keyed.post("/api/mantenimientos/agregar", record("A-1")).want(201).body), string(first.body))
 		keyed.post("/api/mantenimientos/agregar", record("A-1", object{"observaciones": "Otra cosa."})).want(422)
@@ -60,7 +60,7 @@ func TestIdempotencyKeyAtTheSameTime(t *testing.T) {
 				"/api/maquinas/agregar":       machine(fmt.Sprintf("A-%d", round)),
 				"/api/mantenimientos/agregar": record("FIJA-1", object{"observaciones": fmt.Sprintf("Ronda %d.", round)}),
 			} {
-				keyed := s.admin.with("Idempotency-Key", fmt.Sprintf("%s %d", path, round))
+				keyed := s.admin.with("Idempotency-Key", fmt.Sprintf("%s-%d", path, round))
 				var mu sync.Mutex
 				bodies := map[string]int{}
 				var all sync.WaitGroup
