@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
 )
 
 // collector is OpenTelemetry's own, with its OTLP receiver; its exporter keeps the spans here.
@@ -66,6 +67,7 @@ service:
 			return otelcol.Factories{
 				Receivers: map[component.Type]receiver.Factory{otlp.Type(): otlp},
 				Exporters: map[component.Type]exporter.Factory{memory.Type(): memory},
+				Telemetry: otelconftelemetry.NewFactory(),
 			}, nil
 		},
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{ResolverSettings: confmap.ResolverSettings{
