@@ -223,7 +223,7 @@ func (s *suite) loaded(t *testing.T) {
 	}
 
 	during("steady", func(t *testing.T) { s.quiet(l, 10*time.Second) })
-	s.watchResources(t)
+	usual := s.watchResources(t)
 
 	during("rollout restart", func(t *testing.T) {
 		s.kubectl(t, "rollout", "restart", "deployment/"+s.name)
@@ -253,14 +253,14 @@ func (s *suite) loaded(t *testing.T) {
 
 	during("eviction", s.evict)
 
-	// The HPA at work, with the waiting cut short that its defaults have for the sake of calm.
-	scaling := []string{"--set", "autoscaling.behavior.scaleDown.stabilizationWindowSeconds=15,autoscaling.behavior.scaleDown.selectPolicy=Max," +
-		"autoscaling.behavior.scaleDown.policies[0].type=Pods,autoscaling.behavior.scaleDown.policies[0].value=4,autoscaling.behavior.scaleDown.policies[0].periodSeconds=15," +
-		"autoscaling.behavior.scaleDown.policies[1].type=Percent,autoscaling.behavior.scaleDown.policies[1].value=100,autoscaling.behavior.scaleDown.policies[1].periodSeconds=15",
-		"--set", "autoscaling.maxReplicas=5,autoscaling.targetCPUUtilizationPercentage=" + setting("HPA_TARGET", "60")}
+	// The HPA at work: its target lies a third above what the steady load needs, and the waiting is cut short that its defaults have for the
+	// sake of calm. Then the load doubles.
 	during("HPA scales up", func(t *testing.T) {
-		s.upgrade(t, scaling...)
-		l.rate.Store(int64(rate) * 3)
+		s.upgrade(t, "--set", "autoscaling.behavior.scaleDown.stabilizationWindowSeconds=15,autoscaling.behavior.scaleDown.selectPolicy=Max,"+
+			"autoscaling.behavior.scaleDown.policies[0].type=Pods,autoscaling.behavior.scaleDown.policies[0].value=4,autoscaling.behavior.scaleDown.policies[0].periodSeconds=15,"+
+			"autoscaling.behavior.scaleDown.policies[1].type=Percent,autoscaling.behavior.scaleDown.policies[1].value=100,autoscaling.behavior.scaleDown.policies[1].periodSeconds=15",
+			"--set", fmt.Sprintf("autoscaling.maxReplicas=5,autoscaling.targetCPUUtilizationPercentage=%.0f", max(10, usual*1000*1.3)))
+		l.rate.Store(int64(rate) * 2)
 		took := until(t, 3*time.Minute, "more than 3 ready pods", func() (bool, string) {
 			ready := 0
 			for _, p := range s.pods(t, "api") {
@@ -275,8 +275,8 @@ func (s *suite) loaded(t *testing.T) {
 	})
 	during("HPA scales down", func(t *testing.T) {
 		l.rate.Store(int64(rate))
-		s.upgrade(t, append(scaling, "--set", "autoscaling.targetCPUUtilizationPercentage=400")...)
-		s.settled(t, 4*time.Minute, 3)
+		took := s.settled(t, 4*time.Minute, 3)
+		t.Logf("3 pods again after %s", took.Round(time.Second))
 	})
 
 	for _, p := range s.pods(t, "api") {
@@ -325,8 +325,9 @@ func (s *suite) evict(t *testing.T) {
 	s.settled(t, 2*time.Minute, 3)
 }
 
-// sigkill kills one instance's process, as the kernel does when memory runs out. Nothing drains: what is in flight on it fails, and so
-// does what the proxy still sends there until the cluster has told it. Nothing acknowledged may be lost.
+// sigkill kills one instance's process, as the kernel does when memory runs out. Nothing drains: what is in flight on it is lost, and the proxy
+// answers 502 for what it still sends there until the cluster has told it. This proxy sends nothing again by itself, so the clients of this
+// phase do, as a proxy that retries would: then every request must be answered, and nothing acknowledged may be lost or doubled.
 func (s *suite) sigkill(t *testing.T) {
 	l := s.load
 	victim := s.pods(t, "api")[0].Metadata.Name
@@ -349,6 +350,7 @@ done; exit 1`
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.retry.Store(true)
 	p := l.enter("SIGKILL")
 	apply(t, string(manifest))
 	until(t, time.Minute, "the kill", func() (bool, string) {
@@ -367,15 +369,17 @@ done; exit 1`
 	l.enter("between")
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.retry.Store(false)
 	window := p.last.Sub(p.first)
-	t.Logf("%d of %d requests failed, within %s; at most %d were in flight at once", p.failed, p.requests, window.Round(time.Millisecond), p.atOnce)
-	if window > 10*time.Second {
-		t.Errorf("requests failed for %s after a kill:\n%s", window, strings.Join(p.said, "\n"))
+	t.Logf("%d of %d requests were sent again, those of %s; at most %d were in flight at once", p.again, p.requests, window.Round(time.Millisecond), p.atOnce)
+	if p.failed > 0 {
+		t.Errorf("%d of %d requests failed for good:\n%s", p.failed, p.requests, strings.Join(p.said, "\n"))
 	}
-	for _, said := range p.said {
-		if !strings.Contains(said, ": 502 ") && !strings.Contains(said, ": 503 ") {
-			t.Errorf("a request failed otherwise than by the proxy's word: %s", said)
-		}
+	if p.again == 0 {
+		t.Error("no request noticed the kill, so it was none")
+	}
+	if window > 10*time.Second {
+		t.Errorf("requests went to the dead for %s", window)
 	}
 }
 
@@ -411,8 +415,9 @@ func (s *suite) wrongPassword(t *testing.T) {
 	}
 }
 
-// watchResources holds each pod to its limits by what metrics-server measures.
-func (s *suite) watchResources(t *testing.T) {
+// watchResources holds each pod to its limits by what metrics-server measures, and returns the pods' mean use of CPU. A pod requests a tenth
+// of a CPU, so that mean times 1000 is the HPA's percentage.
+func (s *suite) watchResources(t *testing.T) float64 {
 	t.Helper()
 	var list struct {
 		Items []struct {
@@ -428,12 +433,14 @@ func (s *suite) watchResources(t *testing.T) {
 		out, err := try(time.Minute, "", "kubectl", "get", "--raw", path)
 		return err == nil && json.Unmarshal([]byte(out), &list) == nil && len(list.Items) >= 3, fmt.Sprint(out, err)
 	})
+	sum := 0.0
 	for _, p := range list.Items {
 		for _, c := range p.Containers {
 			if c.Name != "siglab" {
 				continue
 			}
 			cpu, memory := quantity(t, c.Usage.CPU), quantity(t, c.Usage.Memory)
+			sum += cpu
 			t.Logf("%s uses %.0f m of CPU and %.0f MiB", p.Metadata.Name, cpu*1000, memory/(1<<20))
 			if memory > 512e6 {
 				t.Errorf("%s uses %.0f bytes, more than 512 MB", p.Metadata.Name, memory)
@@ -443,6 +450,7 @@ func (s *suite) watchResources(t *testing.T) {
 			}
 		}
 	}
+	return sum / float64(len(list.Items))
 }
 
 // quantity reads the forms in which metrics-server writes CPU and memory.

@@ -16,12 +16,15 @@ import (
 )
 
 // load sends requests at a steady rate, whatever the answers take (an open loop), and remembers what was acknowledged, so that it can be
-// compared with what is there afterwards. A request counts as failed unless it gets the status that it must get. Nothing is sent twice.
+// compared with what is there afterwards. A request counts as failed unless it gets the status that it must get. Nothing is sent twice, but
+// where retry is set: then a request that the proxy could not deliver is sent again, under the same Idempotency-Key.
 type load struct {
 	c        *client
 	prefix   string
 	rate     atomic.Int64
 	inFlight atomic.Int64
+	sent     atomic.Int64
+	retry    atomic.Bool
 	stop     chan struct{}
 	done     sync.WaitGroup
 
@@ -51,8 +54,9 @@ type phase struct {
 	requests int
 	writes   int
 	failed   int
+	again    int // requests that were sent again
 	said     []string
-	first    time.Time // of the failures
+	first    time.Time // of those and of the failures
 	last     time.Time
 	atOnce   int64
 	latency  []time.Duration
@@ -109,13 +113,13 @@ func (l *load) run() {
 	}
 }
 
-// one sends one request of the mix: four reads to one write, as on a working day.
+// one sends one request of the mix: a little more than four reads to one write, as on a working day. The inventory stays as large as a
+// laboratory's, machines being taken out as others come in.
 func (l *load) one() {
 	l.mu.Lock()
 	p, dice := l.phase, l.random.IntN(100)
 	fresh := fmt.Sprintf("%s-%05d", l.prefix, l.made)
 	area := fmt.Sprintf("Aula %d", l.random.IntN(40))
-	grow := len(l.live) < machinesKept/2
 	var m *loaded
 	if len(l.live) > 0 {
 		m = l.live[l.random.IntN(len(l.live))]
@@ -126,7 +130,7 @@ func (l *load) one() {
 	var headers []string
 	status, settle := 200, func(bool) {}
 	switch {
-	case m == nil || dice < 5 || (grow && dice < 20):
+	case m == nil || dice < 6 && len(l.live) < machinesKept || dice < 30 && len(l.live) < machinesKept/2:
 		l.made++
 		m = &loaded{codigo: fresh, area: area}
 		method, path, body, status = "POST", "/api/maquinas/agregar", machine(fresh, area), 201
@@ -137,7 +141,7 @@ func (l *load) one() {
 				l.doubtful[fresh] = true
 			}
 		}
-	case dice < 9 && len(l.live) > machinesKept && m.uses == 0:
+	case dice < 6 && m.uses == 0:
 		l.live = slices.DeleteFunc(l.live, func(x *loaded) bool { return x == m })
 		method, path = "DELETE", "/api/maquinas/eliminar/"+m.codigo
 		settle = func(ok bool) {
@@ -147,7 +151,7 @@ func (l *load) one() {
 				l.doubtful[m.codigo] = true
 			}
 		}
-	case dice < 17 && !m.writing:
+	case dice < 16 && !m.writing:
 		m.writing = true
 		method, path, body = "PUT", "/api/maquinas/actualizar", map[string]string{"codigo_equipo": m.codigo, "area": area}
 		settle = func(ok bool) {
@@ -158,7 +162,7 @@ func (l *load) one() {
 				l.doubtful[m.codigo] = true
 			}
 		}
-	case dice < 20 && !m.writing:
+	case dice < 18 && !m.writing:
 		m.writing = true
 		method, path, body, status = "POST", "/api/mantenimientos/agregar", record(m.codigo), 201
 		settle = func(ok bool) {
@@ -172,13 +176,13 @@ func (l *load) one() {
 	default:
 		write, method = false, "GET"
 		switch {
-		case dice < 60:
+		case dice < 62:
 			path = "/api/maquinas/buscar?codigo=" + url.QueryEscape(m.codigo)
-		case dice < 75:
+		case dice < 77:
 			path = "/api/maquinas/listar?limite=50"
-		case dice < 82:
+		case dice < 84:
 			path = "/api/maquinas/listar"
-		case dice < 92:
+		case dice < 93:
 			path = "/api/mantenimientos/historial/" + m.codigo
 		default:
 			path = "/api/maquinas/dashboard"
@@ -189,7 +193,19 @@ func (l *load) one() {
 
 	l.inFlight.Add(1)
 	began := time.Now()
+	if method == "POST" {
+		headers = append(headers, "Idempotency-Key", fmt.Sprintf("%s-%d", fresh, l.sent.Add(1)))
+	}
 	a, err := l.c.call(method, path, body, headers...)
+	first := fmt.Sprintf("%s %s after %s: %d %v %s (server %q)", method, path, time.Since(began).Round(time.Millisecond), a.status, err, cut(a.body), a.server)
+	tries := 1
+	for l.retry.Load() && tries < 20 && (err != nil || a.status == http.StatusBadGateway) {
+		tries++
+		time.Sleep(100 * time.Millisecond)
+		if a, err = l.c.call(method, path, body, headers...); err == nil && method == "DELETE" && a.status == http.StatusNotFound {
+			a.status = status // the first try did it, and its answer was lost
+		}
+	}
 	took := time.Since(began)
 	l.inFlight.Add(-1)
 
@@ -207,14 +223,19 @@ func (l *load) one() {
 		p.servers[a.server] = true
 	}
 	p.atOnce = max(p.atOnce, l.inFlight.Load())
+	if tries > 1 {
+		p.again++
+	}
 	if !ok {
 		p.failed++
+	}
+	if !ok || tries > 1 {
 		if p.first.IsZero() {
 			p.first = began
 		}
 		p.last = began
 		if len(p.said) < 8 {
-			p.said = append(p.said, fmt.Sprintf("%s %s after %s: %d %v %s (server %q)", method, path, took.Round(time.Millisecond), a.status, err, cut(a.body), a.server))
+			p.said = append(p.said, first)
 		}
 	}
 }
@@ -272,7 +293,7 @@ func (l *load) table() string {
 	defer l.mu.Unlock()
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "phase\tseconds\trequests\tper second\twrites\tfailed\tp50 ms\tp95 ms\tp99 ms\tmax ms\tservers\t")
+	fmt.Fprintln(w, "phase\tseconds\trequests\tper second\twrites\tsent again\tfailed\tp50 ms\tp95 ms\tp99 ms\tmax ms\tservers\t")
 	for _, p := range l.phases {
 		slices.Sort(p.latency)
 		at := func(q float64) float64 {
@@ -281,8 +302,8 @@ func (l *load) table() string {
 			}
 			return float64(p.latency[min(len(p.latency)-1, int(q*float64(len(p.latency))))].Microseconds()) / 1000
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%d\t%.0f\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t\n", p.name, p.lasted.Seconds(), p.requests, float64(p.requests)/p.lasted.Seconds(),
-			p.writes, p.failed, at(.5), at(.95), at(.99), at(1), len(p.servers))
+		fmt.Fprintf(w, "%s\t%.0f\t%d\t%.0f\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t\n", p.name, p.lasted.Seconds(), p.requests, float64(p.requests)/p.lasted.Seconds(),
+			p.writes, p.again, p.failed, at(.5), at(.95), at(.99), at(1), len(p.servers))
 	}
 	w.Flush()
 	return out.String()
