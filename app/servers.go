@@ -19,12 +19,12 @@ import (
 // servers opens MySQL, MongoDB and Redis. None is asked for anything yet.
 func (st *stores) servers(c Config, tel *telemetry.Telemetry) error {
 	m := tel.Metrics
-	protect := func(name string, timeout time.Duration, outage func(error) bool) *guard.Guard {
+	protect := func(name string, timeout time.Duration, connections int, outage func(error) bool) *guard.Guard {
 		m.CircuitOpen(name, false)
 		return guard.New(timeout, outage, func(open bool) {
 			m.CircuitOpen(name, open)
 			tel.Log.Warn("circuit", zap.String("dependency", name), zap.Bool("open", open))
-		})
+		}).Limit(connections)
 	}
 
 	db, err := mysql.Open(c.mysql(tel))
@@ -33,7 +33,7 @@ func (st *stores) servers(c Config, tel *telemetry.Telemetry) error {
 	}
 	st.closers.add("MySQL pool", func(context.Context) error { return db.Close() })
 	m.RegisterSQL(db, "mysql")
-	sql := &sqlstore.DB{Read: db, Write: db, Dialect: mysql.Dialect(), Guard: protect("mysql", c.MySQLTimeout, mysql.Outage), Now: time.Now}
+	sql := &sqlstore.DB{Read: db, Write: db, Dialect: mysql.Dialect(), Guard: protect("mysql", c.MySQLTimeout, c.MySQLPoolSize, mysql.Outage), Now: time.Now}
 	maquinas := &sqlstore.Maquinas{DB: sql}
 	st.maquinas, st.outbox, st.usuarios = maquinas, maquinas, &sqlstore.Usuarios{DB: sql}
 
@@ -43,7 +43,7 @@ func (st *stores) servers(c Config, tel *telemetry.Telemetry) error {
 	}
 	st.closers.add("MongoDB pool", docs.Close)
 	m.RegisterPool("mongodb", pool(docs.Pool))
-	st.mantenimientos = mongo.NewMantenimientos(docs, protect("mongodb", c.MongoTimeout, mongo.Outage), time.Now)
+	st.mantenimientos = mongo.NewMantenimientos(docs, protect("mongodb", c.MongoTimeout, c.MongoPoolSize, mongo.Outage), time.Now)
 
 	redis.RouteLogs(func(text string) { tel.Log.Debug("redis", zap.String("text", text)) })
 	keys, err := redis.Open(redis.Config{
@@ -55,7 +55,7 @@ func (st *stores) servers(c Config, tel *telemetry.Telemetry) error {
 	}
 	st.closers.add("Redis pool", func(context.Context) error { return keys.Close() })
 	m.RegisterPool("redis", pool(keys.Pool))
-	g := protect("redis", c.RedisTimeout, redis.Outage)
+	g := protect("redis", c.RedisTimeout, c.RedisPoolSize, redis.Outage)
 	st.cache, st.sessions, st.limiter = redis.NewCache(keys, g), redis.NewSessions(keys, g), redis.NewLimiter(keys, g)
 
 	st.dependencies = []sistema.Dependency{

@@ -38,6 +38,7 @@ type Error struct {
 	Fields     []Field
 	RetryAfter time.Duration // for Limited and Unavailable; 0 leaves it to the API
 	Cause      error         // for the log only
+	Refused    bool          // turned away for want of capacity, before anything was done
 }
 
 // Error returns the client's message and, after it, the cause.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"golang.org/x/sync/semaphore"
 
 	"siglab/app/errs"
 )
@@ -15,6 +16,9 @@ import (
 const (
 	failures = 5           // in a row that open the circuit
 	pause    = time.Second // until a trial call is let through
+	// patience is the longest that a call waits for its turn. It is what an overload adds to a request's time, which must stay
+	// inside the SLO with two dependencies in turn, and how soon a request that lacks a hanging dependency gives its place up.
+	patience = 200 * time.Millisecond
 )
 
 // Guard protects the calls to one dependency. A nil Guard calls straight through, for stores inside this process.
@@ -22,6 +26,7 @@ type Guard struct {
 	timeout time.Duration
 	outage  func(error) bool
 	breaker circuitbreaker.CircuitBreaker[any]
+	turns   *semaphore.Weighted // nil without Limit
 }
 
 // New makes a guard whose calls take at most timeout. outage says whether an error means that the dependency does not work, as
@@ -35,6 +40,37 @@ func New(timeout time.Duration, outage func(error) bool, opened func(open bool))
 	return &Guard{timeout: timeout, outage: outage, breaker: b.Build()}
 }
 
+// Limit lets no more than that many calls run at once, and returns g. Others wait for their turn for a moment and are then refused:
+// left to wait in the dependency's pool, they would run into the timeout there, be taken for its failures and open the circuit.
+func (g *Guard) Limit(calls int) *Guard {
+	g.turns = semaphore.NewWeighted(int64(calls))
+	return g
+}
+
+// turn waits until call may run; errBusy, or ctx's error, when that is not soon enough.
+func (g *Guard) turn(ctx context.Context) error {
+	if g.turns.TryAcquire(1) {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, min(patience, g.timeout/2))
+	defer cancel()
+	if g.turns.Acquire(waiting, 1) == nil {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errBusy
+}
+
+// errBusy is a value, since refusing must cost little.
+var errBusy = &errs.Error{
+	Kind:       errs.Unavailable,
+	Message:    "El servicio está al límite de su capacidad; intente de nuevo en unos segundos.",
+	RetryAfter: time.Second,
+	Refused:    true,
+}
+
 // Do runs call with a context that ends after the guard's timeout or with ctx. An outage comes back as an errs.Unavailable error with
 // its cause; a call that ctx cut short comes back as ctx's error and says nothing about the dependency.
 func (g *Guard) Do(ctx context.Context, call func(context.Context) error) error {
@@ -43,6 +79,12 @@ func (g *Guard) Do(ctx context.Context, call func(context.Context) error) error 
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if g.turns != nil {
+		if err := g.turn(ctx); err != nil {
+			return err
+		}
+		defer g.turns.Release(1)
 	}
 	if !g.breaker.TryAcquirePermit() {
 		return unavailable(nil)

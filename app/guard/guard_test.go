@@ -103,6 +103,48 @@ func TestAPanicDoesNotKeepTheTrial(t *testing.T) {
 	}
 }
 
+// Calls beyond the limit wait for their turn; those that wait too long are refused, and the dependency is not blamed for it.
+func TestLimit(t *testing.T) {
+	g := guard.New(time.Minute, isDown, func(open bool) { t.Errorf("the circuit changed: open=%v", open) }).Limit(2)
+	running, release := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 2)
+	hold := func(context.Context) error {
+		running <- struct{}{}
+		<-release
+		return nil
+	}
+	for range 2 {
+		go func() { done <- g.Do(t.Context(), hold) }()
+		<-running
+	}
+	for range 6 { // one more than failures in a row that would open the circuit
+		err := g.Do(t.Context(), func(context.Context) error { t.Error("a third call ran"); return nil })
+		if e, ok := errors.AsType[*errs.Error](err); !ok || e.Kind != errs.Unavailable || !e.Refused || e.RetryAfter == 0 {
+			t.Fatalf("got %v, want a refusal with a time to come again", err)
+		}
+	}
+	close(release)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Errorf("got %v, want its turn", err)
+		}
+	}
+	if err := g.Do(t.Context(), func(context.Context) error { return nil }); err != nil {
+		t.Errorf("when all have had their turn: got %v", err)
+	}
+}
+
+func TestAPanicDoesNotKeepItsTurn(t *testing.T) {
+	g := guard.New(time.Second, isDown, nil).Limit(1)
+	func() {
+		defer func() { _ = recover() }()
+		_ = g.Do(t.Context(), func(context.Context) error { panic("driver") })
+	}()
+	if err := g.Do(t.Context(), func(context.Context) error { return nil }); err != nil {
+		t.Errorf("after a panic: got %v, want a call", err)
+	}
+}
+
 func TestNilCallsStraightThrough(t *testing.T) {
 	var g *guard.Guard
 	if err := g.Do(t.Context(), fail); err != errDown {

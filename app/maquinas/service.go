@@ -2,6 +2,7 @@ package maquinas
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"siglab/app/cache"
@@ -97,8 +98,8 @@ func (s *Service) announce(ctx context.Context, seen, codigo string, m any) {
 
 // uncertain says that a write may have been committed although it failed: its answer may have been lost on the way.
 func uncertain(err error) bool {
-	kind := errs.KindOf(err)
-	return kind == errs.Unavailable || kind == errs.Internal
+	e, ok := errors.AsType[*errs.Error](err)
+	return !ok || e.Kind == errs.Internal || e.Kind == errs.Unavailable && !e.Refused
 }
 
 // Precondition says whether a write may go on from the state a machine is in; nil allows any.

@@ -27,6 +27,7 @@ var errBusy = &errs.Error{
 	Kind:       errs.Unavailable,
 	Message:    "Hay demasiados inicios de sesión en este momento; intente de nuevo en unos segundos.",
 	RetryAfter: 2 * time.Second,
+	Refused:    true,
 }
 
 // NewHasher makes a hasher of that bcrypt cost that runs parallel hashes at once and lets waiting more wait. observe is
