@@ -97,9 +97,13 @@ chart: $(HELM) ## Checks the chart: helm lint and the rendering tests.
 rules: $(HELM) $(PROMTOOL) ## Tests the alerting rules with promtool.
 	tests/rules/run.sh
 
+.PHONY: openapi
+openapi: ## Holds the API's document against OpenAPI 3.1.
+	cd tests/openapi && go test $(TESTFLAGS) ./...
+
 .PHONY: faults
 faults: build ## Breaks real servers under load: down, frozen, slow; prints what each request got.
-	cd tests/faults && go test -count=1 -timeout 30m $(TESTFLAGS) ./...
+	cd tests/faults && go test -count=1 -v -timeout 30m $(TESTFLAGS) ./...
 
 # Their modules keep the programs' many dependencies apart from those of the small tools.
 bin/helm: .ci/helm/go.mod
@@ -112,7 +116,11 @@ bin/promtool: .ci/promtool/go.mod
 
 .PHONY: e2e
 e2e: ## Installs, breaks, upgrades and removes the chart on the cluster of KUBECONFIG; prints what each request got.
-	cd tests/e2e && go test -count=1 -timeout 40m $(TESTFLAGS) ./...
+	cd tests/e2e && go test -count=1 -v -timeout 40m $(TESTFLAGS) ./...
+
+.PHONY: slo
+slo: ## Shows on that cluster that the SLO is measured, kept and paged for when it is broken.
+	cd tests/slo && go test -count=1 -v -timeout 40m $(TESTFLAGS) ./...
 
 .PHONY: kind-up
 kind-up: ## Makes a local cluster with kind.
