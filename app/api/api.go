@@ -70,7 +70,7 @@ type API struct {
 func New(cfg Config) (*API, error) {
 	a := &API{cfg: cfg, tel: cfg.Telemetry, headers: newHeaders(cfg.ServerID), lists: newListHeaders()}
 	a.metrics = a.tel.Handler()
-	a.limit = newLimiter(cfg.MaxInFlight, a.tel.Metrics)
+	a.limit = newLimiter(cfg.MaxInFlight)
 	var err error
 	if a.compressor, err = newCompressor(); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
@@ -90,8 +90,10 @@ func New(cfg Config) (*API, error) {
 	return a, err
 }
 
-// ConcurrencyLimit is how many requests may be at the stores at once now, as the adaptive limit has it.
-func (a *API) ConcurrencyLimit() float64 { return float64(a.limit.adaptive.Limit()) }
+// ConcurrencyLimit is how many requests may be at the stores at once now, as the adaptive limits have it.
+func (a *API) ConcurrencyLimit() float64 {
+	return float64(a.limit.adaptive[ofMachines].Limit() + a.limit.adaptive[ofRecords].Limit())
+}
 
 // OpenAPI returns the document of the API as JSON, OpenAPI 3.1.
 func OpenAPI(version string) ([]byte, error) {

@@ -254,7 +254,7 @@ func (x *exchange) listMaquinas(ctx context.Context, path string, c maquinas.Con
 // loadMaquinas reads and encodes a page.
 func (a *API) loadMaquinas(ctx context.Context, path string, c maquinas.Consulta, q maquinas.Query, gen string) (*list, error) {
 	var l *list
-	err := a.limit.do(ctx, func() error {
+	err := a.limit.do(ctx, ofMachines, func() error {
 		began := a.cfg.Now()
 		p, err := a.cfg.Maquinas.List(ctx, q)
 		if err != nil {

@@ -149,7 +149,7 @@ func exampleInforme() Informe {
 func historialOperation() operation {
 	return operation{
 		id: "historial-mantenimientos", method: http.MethodGet, path: "/api/mantenimientos/historial/{codigo}", tag: tagMantenimientos,
-		summary: "Historial de una máquina, del más nuevo al más antiguo", access: session, list: true,
+		summary: "Historial de una máquina, del más nuevo al más antiguo", access: session, stores: ofRecords, list: true,
 		answer: []Mantenimiento{}, example: []Mantenimiento{exampleMantenimiento()}, errors: []int{http.StatusBadRequest, http.StatusNotFound},
 	}
 }
@@ -157,7 +157,7 @@ func historialOperation() operation {
 func agregarMantenimientoOperation() operation {
 	return operation{
 		id: "agregar-mantenimiento", method: http.MethodPost, path: "/api/mantenimientos/agregar", tag: tagMantenimientos,
-		summary: "Registrar un mantenimiento", access: session, status: http.StatusCreated,
+		summary: "Registrar un mantenimiento", access: session, stores: ofRecords, status: http.StatusCreated,
 		request: MantenimientoNuevo{CodigoMaquina: "LAB1-PC-01", Empresa: "Soporte Universitario", Tecnico: "Luis Vera", Tipo: "preventivo",
 			Fecha: "2024-04-02", Observaciones: "Limpieza interna y cambio de pasta térmica.", Usuario: new("Ana Torres")},
 		answer:  MantenimientoHecho{},
@@ -186,7 +186,7 @@ func (a *API) registerMantenimientos() {
 		id: "todos-mantenimientos", method: http.MethodGet, path: todos, tag: tagMantenimientos,
 		summary:     "Todos los mantenimientos, del más nuevo al más antiguo, por páginas",
 		description: "Sin limite, la página tiene 100. El total y la página siguiente van en X-Total-Count y Link.",
-		access:      session, list: true,
+		access:      session, stores: ofRecords, list: true,
 		answer: []Mantenimiento{}, example: []Mantenimiento{exampleMantenimiento()}, errors: []int{http.StatusBadRequest},
 	}, func(ctx context.Context, x *exchange, in *todosInput) error {
 		q, v, err := in.query(in.Buscar, mantenimientos.DefaultLimite)

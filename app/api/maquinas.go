@@ -246,7 +246,7 @@ type oneOrMany struct{}
 // oneMaquina answers one machine, or 304 when the client has it.
 func (x *exchange) oneMaquina(ctx context.Context, codigo string) error {
 	var m maquinas.Maquina
-	err := x.api.limit.do(ctx, func() (err error) {
+	err := x.api.limit.do(ctx, ofMachines, func() (err error) {
 		m, err = x.api.cfg.Maquinas.ByCodigo(ctx, texto.Clean(codigo))
 		return err
 	})
@@ -277,7 +277,7 @@ func (x *exchange) searchMaquinas(ctx context.Context, path string, c maquinas.C
 	v.Del("buscar")
 	v.Set("termino", c.Texto)
 	var p maquinas.Pagina
-	err = x.api.limit.do(ctx, func() (err error) {
+	err = x.api.limit.do(ctx, ofMachines, func() (err error) {
 		p, err = x.api.cfg.Maquinas.List(ctx, q)
 		return err
 	})

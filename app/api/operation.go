@@ -30,6 +30,7 @@ type operation struct {
 	headers []string // of the answer, beside those of a list
 	errors  []int    // beside those that follow from the rest
 
+	stores     stores
 	list       bool // answers a list: ETag, X-Total-Count, Link
 	unlimited  bool // takes no permit of the adaptive limit by itself
 	endless    bool // bounds its time itself
@@ -112,7 +113,7 @@ func (a *API) perform(ctx context.Context, x *exchange, op *operation, read func
 	if op.unlimited {
 		return work(ctx)
 	}
-	return a.limit.do(ctx, func() error { return work(ctx) })
+	return a.limit.do(ctx, op.stores, func() error { return work(ctx) })
 }
 
 // wellFormed refuses addresses whose escapes are broken or whose text is no UTF-8, before a parameter is taken for what it is not.

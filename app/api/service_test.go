@@ -41,8 +41,9 @@ func (o *outage) err() error {
 type machines struct {
 	*sqlstore.Maquinas
 	outage
-	delay func(context.Context)
-	pages atomic.Int64
+	delay     func(context.Context) // of ByCodigo
+	delayPage func(context.Context) // of Page
+	pages     atomic.Int64
 }
 
 func (s *machines) ByCodigo(ctx context.Context, codigo string) (maquinas.Maquina, error) {
@@ -59,6 +60,9 @@ func (s *machines) Page(ctx context.Context, q maquinas.Query) ([]maquinas.Maqui
 	s.pages.Add(1)
 	if err := s.err(); err != nil {
 		return nil, err
+	}
+	if s.delayPage != nil {
+		s.delayPage(ctx)
 	}
 	return s.Maquinas.Page(ctx, q)
 }

@@ -85,7 +85,7 @@ type Chequeo struct {
 func (a *API) registerSistema() {
 	handle(a, operation{
 		id: "dashboard", method: http.MethodGet, path: "/api/maquinas/dashboard", tag: tagMaquinas,
-		summary: "Cifras del tablero", access: session,
+		summary: "Cifras del tablero", access: session, stores: ofRecords,
 		description: "Sin el almacén de mantenimientos llega con la cabecera Warning y mantenimientos en null.",
 		answer:      Dashboard{}, example: exampleDashboard(),
 	}, func(ctx context.Context, x *exchange, _ *nothing) error {
