@@ -33,8 +33,8 @@ type Migration struct {
 
 const (
 	batchSize    = 500
-	bulkSize     = 25 // FerretDB holds a connection to SQLite for each update until all of one command are done, and hangs when it has no more
-	batchTimeout = time.Minute
+	bulkSize     = 25               // FerretDB holds a connection to SQLite for each update until all of one command are done, and hangs when it has no more
+	batchTimeout = time.Minute      // for one command, on a server that is at its limit
 	indexTimeout = 15 * time.Minute // of a collection that is large already
 )
 
@@ -91,8 +91,6 @@ func (db *DB) index(ctx context.Context) error {
 
 // adopt takes over one batch and says how many records it held.
 func (db *DB) adopt(ctx context.Context, resolve Resolve, machines map[string]*maquinas.Maquina, left *remarks, done *Migration) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
-	defer cancel()
 	old, err := db.unadopted(ctx)
 	if err != nil || len(old) == 0 {
 		return 0, err
@@ -133,19 +131,27 @@ func (db *DB) adopt(ctx context.Context, resolve Resolve, machines map[string]*m
 		}
 	}
 	for some := range slices.Chunk(updates, bulkSize) {
-		r, err := db.records.BulkWrite(ctx, some, options.BulkWrite().SetOrdered(false))
-		if err != nil {
+		if err := db.update(ctx, some); err != nil {
 			return 0, err
-		}
-		if r.MatchedCount == 0 {
-			return 0, fmt.Errorf("none of %d records could be updated", len(some))
 		}
 	}
 	return len(old), nil
 }
 
+func (db *DB) update(ctx context.Context, some []driver.WriteModel) error {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	r, err := db.records.BulkWrite(ctx, some, options.BulkWrite().SetOrdered(false))
+	if err == nil && r.MatchedCount == 0 {
+		err = fmt.Errorf("none of %d records could be updated", len(some)) // rather than try them again for ever
+	}
+	return err
+}
+
 // unadopted returns some of the records that have no machine's id.
 func (db *DB) unadopted(ctx context.Context) ([]bson.Raw, error) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
 	cursor, err := db.records.Find(ctx, bson.D{{Key: "maquina_id", Value: bson.D{{Key: "$exists", Value: false}}}}, options.Find().SetLimit(batchSize).SetBatchSize(batchSize))
 	if err != nil {
 		return nil, err
