@@ -43,6 +43,9 @@ func TestCompression(t *testing.T) {
 				t.Errorf("%s: Vary: got %q, want Accept-Encoding among them", path, plain.header.Values("Vary"))
 			}
 			for encoding, open := range unpack {
+				if path == "/api/mantenimientos/informe" && encoding == "zstd" {
+					continue // a stream is packed by gzip alone
+				}
 				a := s.admin.with("Accept-Encoding", encoding).get(path).want(200)
 				if got := a.header.Get("Content-Encoding"); got != encoding {
 					t.Errorf("%s: Content-Encoding: got %q, want %q", path, got, encoding)
