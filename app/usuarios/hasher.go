@@ -22,7 +22,10 @@ type Hasher struct {
 	observe func(seconds float64)
 }
 
-// errBusy is the answer when too many wait for their password to be checked.
+// patience is the longest that anybody waits in line for their password to be checked. A person would give up, and a proxy too.
+const patience = 5 * time.Second
+
+// errBusy is the answer when too many wait for their password to be checked, or one did for too long.
 var errBusy = &errs.Error{
 	Kind:       errs.Unavailable,
 	Message:    "Hay demasiados inicios de sesión en este momento; intente de nuevo en unos segundos.",
@@ -53,7 +56,7 @@ func NewHasher(cost, parallel, waiting int, observe func(seconds float64)) (*Has
 	return h, nil
 }
 
-// do runs f in the pool, or returns errBusy when the line is full, or ctx's error when it ends first.
+// do runs f in the pool, or returns errBusy when the line is full or does not move, or ctx's error when it ends first.
 func (h *Hasher) do(ctx context.Context, f func()) error {
 	select {
 	case h.line <- struct{}{}:
@@ -61,11 +64,15 @@ func (h *Hasher) do(ctx context.Context, f func()) error {
 	default:
 		return errBusy
 	}
+	tired := time.NewTimer(patience)
+	defer tired.Stop()
 	select {
 	case h.work <- struct{}{}:
 		defer func() { <-h.work }()
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-tired.C:
+		return errBusy
 	}
 	began := time.Now()
 	f()

@@ -2,10 +2,13 @@ package usuarios_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -75,6 +78,35 @@ func TestTheLineIsBounded(t *testing.T) {
 	if n := h.Waiting(); n != 0 {
 		t.Errorf("afterwards %d wait, want 0", n)
 	}
+}
+
+// The line is left after a while, whoever holds it up.
+func TestNobodyWaitsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		h, err := usuarios.NewHasher(10, 1, 5, func(float64) { <-release })
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := make(chan error, 1)
+		go func() {
+			_, err := h.Check(t.Context(), nil, "x")
+			first <- err
+		}()
+		synctest.Wait() // the first has its turn and keeps it
+		began := time.Now()
+		_, err = h.Check(t.Context(), nil, "x")
+		if e, ok := errors.AsType[*errs.Error](err); !ok || e.Kind != errs.Unavailable || !e.Refused {
+			t.Errorf("got %v, want a refusal", err)
+		}
+		if waited := time.Since(began); waited > 10*time.Second {
+			t.Errorf("refused after %s", waited)
+		}
+		close(release)
+		if err := <-first; err != nil {
+			t.Errorf("the first: %v", err)
+		}
+	})
 }
 
 func TestWhoGivesUpLeavesTheLine(t *testing.T) {
