@@ -179,7 +179,7 @@ func TestRolloutLosesNothing(t *testing.T) {
 	for _, tt := range []struct {
 		set  string
 		want int64
-	}{{named, 45}, {named + ",config.drainDelaySeconds=15,config.timeoutSeconds=60,terminationMarginSeconds=5", 80}} {
+	}{{named, 50}, {named + ",config.drainDelaySeconds=15,config.timeoutSeconds=60,terminationMarginSeconds=5", 80}} {
 		objects := render(t, input{set: tt.set})
 		pod := podSpecs(objects)["Deployment siglab"]
 		if got := *pod.TerminationGracePeriodSeconds; got != tt.want {

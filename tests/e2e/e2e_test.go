@@ -30,7 +30,7 @@ const (
 	routeHost   = "siglab-gateway.e2e.test"
 )
 
-// TestRelease tells the life of one release, in order; a step that fails ends it, since the next ones build on it.
+// TestRelease tells the life of one release, in order. Without an installation that serves, the rest says nothing.
 func TestRelease(t *testing.T) {
 	if out, err := try(time.Minute, "", "kubectl", "version"); err != nil {
 		t.Fatalf("no cluster answers: %v %s", err, out)
@@ -46,7 +46,7 @@ func TestRelease(t *testing.T) {
 			t.Logf("what clients saw:\n%s", s.load.table())
 		}
 	})
-	for _, step := range []struct {
+	for i, step := range []struct {
 		name string
 		run  func(*testing.T)
 	}{
@@ -59,7 +59,9 @@ func TestRelease(t *testing.T) {
 	} {
 		if !t.Run(step.name, step.run) {
 			t.Logf("the release as it was left:\n%s", s.state())
-			return
+			if i < 2 {
+				return
+			}
 		}
 	}
 }

@@ -176,13 +176,13 @@ func (l *load) one() {
 	default:
 		write, method = false, "GET"
 		switch {
-		case dice < 62:
+		case dice < 66:
 			path = "/api/maquinas/buscar?codigo=" + url.QueryEscape(m.codigo)
-		case dice < 77:
+		case dice < 83:
 			path = "/api/maquinas/listar?limite=50"
-		case dice < 84:
+		case dice < 91:
 			path = "/api/maquinas/listar"
-		case dice < 93:
+		case dice < 98:
 			path = "/api/mantenimientos/historial/" + m.codigo
 		default:
 			path = "/api/maquinas/dashboard"
