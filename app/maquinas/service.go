@@ -68,8 +68,8 @@ func (s *Service) load(ctx context.Context, q Query) (Pagina, error) {
 
 // ByCodigo returns one machine, or NotFound.
 func (s *Service) ByCodigo(ctx context.Context, codigo string) (Maquina, error) {
-	k := clave.Of(codigo)
-	return cache.Read(ctx, s.Cache, "maquina", Space, entry(k), func(ctx context.Context) (Maquina, error) { return s.Store.ByCodigo(ctx, k) })
+	return cache.Read(ctx, s.Cache, "maquina", Space, entry(clave.Of(codigo)),
+		func(ctx context.Context) (Maquina, error) { return s.Store.ByCodigo(ctx, codigo) })
 }
 
 // Add registers a machine. Conflict says that the code exists. With a key that was used for the same body it returns what was
