@@ -87,6 +87,19 @@ func (p prometheus) query(expr string) ([]sample, error) {
 	return samples, nil
 }
 
+// shows says whether a panel would show anything: now, or at any time of the last 15 minutes.
+func (p prometheus) shows(expr string, instant bool) (bool, error) {
+	if instant {
+		samples, err := p.query(expr)
+		return len(samples) > 0, err
+	}
+	now := time.Now()
+	var data struct{ Result []json.RawMessage }
+	err := p.get("/api/v1/query_range", url.Values{
+		"query": {expr}, "start": {fmt.Sprint(now.Add(-15 * time.Minute).Unix())}, "end": {fmt.Sprint(now.Unix())}, "step": {"15"}}, &data)
+	return len(data.Result) > 0, err
+}
+
 // numbers leaves out what is not a number: a ratio without traffic.
 func numbers(samples []sample) []sample {
 	var some []sample
