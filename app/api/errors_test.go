@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -301,6 +302,29 @@ func TestInformeArrivesWhileItIsRead(t *testing.T) {
 	if n != 20 {
 		t.Errorf("got %d rows, want 20", n)
 	}
+}
+
+// TestSlowReaderIsLetGo reads nothing of a large report: the service must not keep it for longer than a chunk may take.
+func TestSlowReaderIsLetGo(t *testing.T) {
+	var log lines
+	s := start(t, options{log: &log, config: func(c *api.Config) { c.Timeout = 200 * time.Millisecond }})
+	s.add("m1")
+	s.records.Store = &endless{Store: s.records.Store}
+	conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /api/mantenimientos/informe HTTP/1.1\r\nHost: x\r\nX-Request-ID: lento\r\nAuthorization: Bearer %s\r\n\r\n", s.admin)
+	log.wait(t, map[string]any{"request_id": "lento", "status": 499.0, "level": "info"})
+}
+
+// endless makes one machine's records larger than what a connection holds unread.
+type endless struct{ mantenimientos.Store }
+
+func (e *endless) OfMaquinas(_ context.Context, ids []int64) (map[int64][]mantenimientos.Mantenimiento, error) {
+	m := mantenimientos.Mantenimiento{Observaciones: strings.Repeat("x", 2000)}
+	return map[int64][]mantenimientos.Mantenimiento{ids[0]: slices.Repeat([]mantenimientos.Mantenimiento{m}, 20_000)}, nil
 }
 
 // held holds every read after the first until hold is closed.

@@ -203,7 +203,8 @@ func (n *near) fresh() {
 	}
 }
 
-// listMaquinas answers a page of machines at path.
+// listMaquinas answers a page of machines at path. Its deadline begins where work does: a timer is a good part of what a hit costs, and the
+// one thing that a hit waits for has a bound of its own.
 func (x *exchange) listMaquinas(ctx context.Context, path string, c maquinas.Consulta) error {
 	n := x.api.near
 	q, err := maquinas.NewQuery(c)
@@ -225,6 +226,8 @@ func (x *exchange) listMaquinas(ctx context.Context, path string, c maquinas.Con
 			return ctx.Err()
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, x.api.cfg.Timeout)
+	defer cancel()
 	load := func(ctx context.Context) (*list, error) { return x.api.loadMaquinas(ctx, path, c, q, gen) }
 	var l *list
 	if key != "" {

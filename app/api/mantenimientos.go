@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -281,6 +283,9 @@ func (a *API) informe(ctx context.Context, x *exchange, in *informeInput) error 
 	return s.end()
 }
 
+// errReader says that a report was not read to its end, or too slowly: no fault of the service.
+var errReader = errors.New("the reader is gone or too slow")
+
 // stream writes a JSON array row by row.
 type stream struct {
 	x    *exchange
@@ -340,10 +345,13 @@ func (s *stream) flush() error {
 		_, err = io.Copy(s.x, bytes.NewReader(s.buf.Bytes()))
 	}
 	s.buf.Reset()
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.rc.Flush()
 	}
-	return s.rc.Flush()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errReader, err)
+	}
+	return nil
 }
 
 func (s *stream) end() error {

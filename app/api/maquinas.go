@@ -140,7 +140,7 @@ func (a *API) registerMaquinas() {
 		id: "listar-maquinas", method: http.MethodGet, path: listar, tag: tagMaquinas,
 		summary:     "Listar las máquinas",
 		description: "El cuerpo es siempre la lista; el total y la página siguiente van en las cabeceras X-Total-Count y Link.",
-		access:      session, unlimited: true, list: true,
+		access:      session, unlimited: true, endless: true, list: true,
 		answer: []Maquina{}, example: []Maquina{exampleMaquina()}, errors: []int{http.StatusBadRequest},
 	}, func(ctx context.Context, x *exchange, in *listarInput) error {
 		c, err := in.consulta()

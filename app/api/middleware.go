@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -136,7 +137,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if abort && x.status < 400 {
 			x.status = http.StatusInternalServerError // what was sent does not tell that it stops short
-			if x.clientGone() {
+			if x.clientGone() || errors.Is(x.cause, errReader) {
 				x.status = statusClientGone
 			}
 		}
