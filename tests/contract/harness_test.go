@@ -26,6 +26,7 @@ import (
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 	goredis "github.com/redis/go-redis/v9"
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -99,20 +100,53 @@ func testServers(t *testing.T) servers {
 	return servers{c, mongoURI, redisURL}
 }
 
-// serversConfig makes databases of their own for a test, and removes them after it.
+// shared are migrated databases that the tests of this process use one after the other, since making tables takes seconds.
+var shared struct {
+	config    app.Config
+	tables    *sql.DB
+	documents *mongo.Database
+	cleanups  []func() // run by TestMain, last to first
+}
+
+// serversConfig returns migrated, empty databases. The instance that used them before has ended with its test.
 func serversConfig(t *testing.T) app.Config {
 	t.Helper()
-	c, _, _ := emptyServers(t)
-	if err := app.Migrate(t.Context(), app.Options{Config: c, Stdout: testLog(t), Stderr: io.Discard}); err != nil {
-		t.Fatal(err)
+	s := testServers(t)
+	ctx := context.Background()
+	if shared.tables == nil {
+		c, tables, documents := makeDatabases(t, s, func(f func()) { shared.cleanups = append(shared.cleanups, f) })
+		if err := app.Migrate(t.Context(), app.Options{Config: c, Stdout: testLog(t), Stderr: io.Discard}); err != nil {
+			t.Fatal(err)
+		}
+		shared.config, shared.tables, shared.documents = c, tables, documents
 	}
+	for _, table := range []string{"usuarios", "maquinas", "borrados", "idempotencia", "revocaciones"} {
+		if _, err := shared.tables.ExecContext(ctx, "DELETE FROM "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, collection := range []string{"mantenimientos", "idempotencia"} {
+		if _, err := shared.documents.Collection(collection).DeleteMany(ctx, bson.D{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := baseConfig(t)
+	from := shared.config
+	c.MySQLHost, c.MySQLPort, c.MySQLUser, c.MySQLPassword, c.MySQLDatabase = from.MySQLHost, from.MySQLPort, from.MySQLUser, from.MySQLPassword, from.MySQLDatabase
+	c.MongoURI, c.MongoDatabase = from.MongoURI, from.MongoDatabase
+	c.RedisURL = app.Secret(redisDatabase(t, s.redis, t.Cleanup))
 	return c
 }
 
-// emptyServers is serversConfig before the migration, with both databases for a test that fills them itself.
+// emptyServers makes databases of a test's own, for one that fills them before the migration.
 func emptyServers(t *testing.T) (app.Config, *sql.DB, *mongo.Database) {
 	t.Helper()
-	s := testServers(t)
+	return makeDatabases(t, testServers(t), t.Cleanup)
+}
+
+// makeDatabases makes a database in MySQL and in MongoDB; cleanup is told how to remove them.
+func makeDatabases(t *testing.T, s servers, cleanup func(func())) (app.Config, *sql.DB, *mongo.Database) {
+	t.Helper()
 	ctx := context.Background() // the databases are removed when the test's own context has ended
 	name := "contrato_" + strings.ToLower(rand.Text()[:10])
 
@@ -121,32 +155,26 @@ func emptyServers(t *testing.T) (app.Config, *sql.DB, *mongo.Database) {
 		t.Fatal(err)
 	}
 	root := sql.OpenDB(connector)
-	t.Cleanup(func() { _ = root.Close() })
+	cleanup(func() { _ = root.Close() })
 	if _, err := root.ExecContext(ctx, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if _, err := root.ExecContext(ctx, "DROP DATABASE "+name); err != nil {
-			t.Error(err)
-		}
-	})
+	cleanup(func() { _, _ = root.ExecContext(ctx, "DROP DATABASE "+name) })
 	own := s.mysql.Clone()
 	own.DBName = name
 	if connector, err = mysqldriver.NewConnector(own); err != nil {
 		t.Fatal(err)
 	}
 	tables := sql.OpenDB(connector)
-	t.Cleanup(func() { _ = tables.Close() })
+	cleanup(func() { _ = tables.Close() })
 
 	client, err := mongo.Connect(options.Client().ApplyURI(s.mongo))
 	if err != nil {
 		t.Fatal(err)
 	}
 	documents := client.Database(name)
-	t.Cleanup(func() {
-		if err := documents.Drop(ctx); err != nil {
-			t.Error(err)
-		}
+	cleanup(func() {
+		_ = documents.Drop(ctx)
 		_ = client.Disconnect(ctx)
 	})
 
@@ -160,13 +188,13 @@ func emptyServers(t *testing.T) (app.Config, *sql.DB, *mongo.Database) {
 		t.Fatal(err)
 	}
 	c.MongoURI, c.MongoDatabase = app.Secret(s.mongo), name
-	c.RedisURL = app.Secret(redisDatabase(t, s.redis))
+	c.RedisURL = app.Secret(redisDatabase(t, s.redis, cleanup))
 	return c, tables, documents
 }
 
 // redisDatabase takes one of Redis's numbered databases for a test and empties it. Two processes of tests that run at once do not
 // meet: a key in database 0 says which numbers are taken.
-func redisDatabase(t *testing.T, address string) string {
+func redisDatabase(t *testing.T, address string, cleanup func(func())) string {
 	t.Helper()
 	ctx := context.Background()
 	o, err := goredis.ParseURL(address)
@@ -174,12 +202,12 @@ func redisDatabase(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	o.DB = 0
-	shared := goredis.NewClient(o)
-	t.Cleanup(func() { _ = shared.Close() })
+	all := goredis.NewClient(o)
+	cleanup(func() { _ = all.Close() })
 	number := 0
 	eventually(t, "a free Redis database", func() bool {
 		for n := 1; n < 16; n++ {
-			taken, err := shared.SetNX(ctx, fmt.Sprintf("contrato:%d", n), "1", 10*time.Minute).Result()
+			taken, err := all.SetNX(ctx, fmt.Sprintf("contrato:%d", n), "1", 10*time.Minute).Result()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -195,10 +223,10 @@ func redisDatabase(t *testing.T, address string) string {
 	if err := own.FlushDB(ctx).Err(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	cleanup(func() {
 		own.FlushDB(ctx)
 		_ = own.Close()
-		shared.Del(ctx, fmt.Sprintf("contrato:%d", number))
+		all.Del(ctx, fmt.Sprintf("contrato:%d", number))
 	})
 	u, err := url.Parse(address)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -24,6 +25,9 @@ func TestMain(m *testing.M) {
 	}
 	binaryDir = dir
 	code := m.Run()
+	for _, cleanup := range slices.Backward(shared.cleanups) {
+		cleanup()
+	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
