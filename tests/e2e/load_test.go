@@ -113,7 +113,7 @@ func (l *load) run() {
 	}
 }
 
-// one sends one request of the mix: a little more than four reads to one write, as on a working day. The inventory stays as large as a
+// one sends one request of the mix: five reads to one write, as on a working day. The inventory stays as large as a
 // laboratory's, machines being taken out as others come in.
 func (l *load) one() {
 	l.mu.Lock()
@@ -130,7 +130,7 @@ func (l *load) one() {
 	var headers []string
 	status, settle := 200, func(bool) {}
 	switch {
-	case m == nil || dice < 6 && len(l.live) < machinesKept || dice < 30 && len(l.live) < machinesKept/2:
+	case m == nil || dice < 3 && len(l.live) < machinesKept || dice < 30 && len(l.live) < machinesKept/2:
 		l.made++
 		m = &loaded{codigo: fresh, area: area}
 		method, path, body, status = "POST", "/api/maquinas/agregar", machine(fresh, area), 201
@@ -141,7 +141,7 @@ func (l *load) one() {
 				l.doubtful[fresh] = true
 			}
 		}
-	case dice < 6 && m.uses == 0:
+	case dice < 3 && m.uses == 0:
 		l.live = slices.DeleteFunc(l.live, func(x *loaded) bool { return x == m })
 		method, path = "DELETE", "/api/maquinas/eliminar/"+m.codigo
 		settle = func(ok bool) {
@@ -162,7 +162,7 @@ func (l *load) one() {
 				l.doubtful[m.codigo] = true
 			}
 		}
-	case dice < 18 && !m.writing:
+	case dice < 17 && !m.writing:
 		m.writing = true
 		method, path, body, status = "POST", "/api/mantenimientos/agregar", record(m.codigo), 201
 		settle = func(ok bool) {
@@ -197,7 +197,7 @@ func (l *load) one() {
 		headers = append(headers, "Idempotency-Key", fmt.Sprintf("%s-%d", fresh, l.sent.Add(1)))
 	}
 	a, err := l.c.call(method, path, body, headers...)
-	first := fmt.Sprintf("%s %s after %s: %d %v %s (server %q)", method, path, time.Since(began).Round(time.Millisecond), a.status, err, cut(a.body), a.server)
+	first := fmt.Sprintf("at %.1f s: %s %s after %s: %d %v %s (server %q)", began.Sub(p.began).Seconds(), method, path, time.Since(began).Round(time.Millisecond), a.status, err, cut(a.body), a.server)
 	tries := 1
 	for l.retry.Load() && tries < 20 && (err != nil || a.status == http.StatusBadGateway) {
 		tries++
