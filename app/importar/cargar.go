@@ -14,6 +14,7 @@ import (
 	"siglab/app/errs"
 	"siglab/app/idempotency"
 	"siglab/app/mantenimientos"
+	"siglab/app/maquinas"
 )
 
 const (
@@ -21,28 +22,45 @@ const (
 	historyBatch = 200 // machines whose histories are read at once
 )
 
-// loadMachines registers the machines that are not there yet. One that somebody else registers meanwhile counts as there.
+// loadMachines registers the machines that are not there yet, in batches. One that somebody else registers meanwhile counts as there.
 func (p *plan) loadMachines(ctx context.Context, o Options) error {
 	bar := o.bar(len(p.machines), "Máquinas      ")
 	defer bar.close()
 	var work errgroup.Group
 	work.SetLimit(parallel)
-	for _, m := range p.machines {
-		work.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			_, err := o.Maquinas.Add(ctx, m.input, nil)
-			if err == nil {
-				m.from.added.Add(1)
-			} else if errs.KindOf(err) != errs.Conflict {
-				return err
-			}
-			bar.add(1)
-			return nil
-		})
+	for batch := range slices.Chunk(p.machines, maquinas.MaxBatch) {
+		work.Go(func() error { return loadBatch(ctx, o.Maquinas, batch, bar) })
 	}
 	return work.Wait()
+}
+
+func loadBatch(ctx context.Context, s *maquinas.Service, batch []newMachine, bar bar) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	values := make([]maquinas.Maquina, len(batch))
+	for i, m := range batch {
+		values[i] = m.value
+	}
+	err := s.AddAll(ctx, values)
+	if errs.KindOf(err) == errs.Conflict && len(batch) > 1 { // find the one that somebody else has registered
+		for one := range slices.Chunk(batch, 1) {
+			if err := loadBatch(ctx, s, one, bar); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err != nil && errs.KindOf(err) != errs.Conflict {
+		return err
+	}
+	if err == nil {
+		for _, m := range batch {
+			m.from.added.Add(1)
+		}
+	}
+	bar.add(len(batch))
+	return nil
 }
 
 // loadRecords adds the records that are not there yet. A record has no name of its own in a file, so equal ones are counted: a

@@ -31,12 +31,12 @@ type countedMaquinas struct {
 	writes *countdown
 }
 
-func (s countedMaquinas) Insert(ctx context.Context, m maquinas.Maquina, key *idempotency.Key) (maquinas.Maquina, bool, error) {
-	m, added, err := s.Store.Insert(context.WithoutCancel(ctx), m, key)
+func (s countedMaquinas) InsertAll(ctx context.Context, ms []maquinas.Maquina) error {
+	err := s.Store.InsertAll(context.WithoutCancel(ctx), ms)
 	if lost := s.writes.write(); err == nil {
 		err = lost
 	}
-	return m, added, err
+	return err
 }
 
 type countedMantenimientos struct {
@@ -50,4 +50,27 @@ func (s countedMantenimientos) Insert(ctx context.Context, m mantenimientos.Mant
 		err = lost
 	}
 	return m, err
+}
+
+// overtaken is a store in which some machines appear right before the first write.
+type overtaken struct {
+	maquinas.Store
+	once  sync.Once
+	codes []string
+}
+
+func (s *overtaken) InsertAll(ctx context.Context, ms []maquinas.Maquina) error {
+	var err error
+	s.once.Do(func() {
+		for _, codigo := range s.codes {
+			m := maquinas.Maquina{Codigo: codigo, Tipo: maquinas.PC, Estado: maquinas.Operativa, Area: "Otra", Fecha: "2024-01-01"}
+			if _, _, err = s.Insert(ctx, m, nil); err != nil {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return s.Store.InsertAll(ctx, ms)
 }

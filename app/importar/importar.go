@@ -105,7 +105,6 @@ type plan struct {
 // newMachine is a machine that is not registered yet.
 type newMachine struct {
 	from  *file
-	input maquinas.Entrada
 	value maquinas.Maquina
 }
 
@@ -200,7 +199,7 @@ func (p *plan) checkMachines(stored map[string]maquinas.Maquina) (known map[stri
 			}
 			old, ok := stored[k]
 			if !ok {
-				p.machines = append(p.machines, newMachine{f, in, m})
+				p.machines = append(p.machines, newMachine{f, m})
 				continue
 			}
 			if diff := differences(old, m); diff != "" {

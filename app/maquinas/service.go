@@ -102,6 +102,16 @@ func uncertain(err error) bool {
 	return !ok || e.Kind == errs.Internal || e.Kind == errs.Unavailable && !e.Refused
 }
 
+// AddAll registers machines that New made, MaxBatch at a time at most: all of them or, when a code exists, none and Conflict.
+func (s *Service) AddAll(ctx context.Context, ms []Maquina) error {
+	seen := s.Cache.Seen(Space)
+	err := s.Store.InsertAll(ctx, ms)
+	if err == nil {
+		s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, "", nil)
+	}
+	return err
+}
+
 // Precondition says whether a write may go on from the state a machine is in; nil allows any.
 type Precondition func(Maquina) bool
 

@@ -7,6 +7,10 @@ import (
 	"siglab/app/idempotency"
 )
 
+// MaxBatch is how many machines one InsertAll may add: enough that its round trip costs nothing a machine, and few enough that it
+// ends well within a statement's time.
+const MaxBatch = 1000
+
 // Store keeps the machines. A store that does not answer in its time returns an Unavailable error; codes are compared by
 // clave.Of, whatever case they come in.
 type Store interface {
@@ -20,6 +24,9 @@ type Store interface {
 	// same body within idempotency.Life it adds nothing and returns what was added then, and false; with another body it is
 	// idempotency.ErrReused. The machine and the key are one transaction: a refused insert does not use its key up.
 	Insert(ctx context.Context, m Maquina, key *idempotency.Key) (Maquina, bool, error)
+	// InsertAll adds all of ms, at most MaxBatch, in one transaction. Conflict says that one of the codes exists, or stands
+	// there twice, and that none was added.
+	InsertAll(ctx context.Context, ms []Maquina) error
 	// Update replaces one machine by what change makes of it and returns it with a new Version, or NotFound. Nobody else
 	// writes the row meanwhile; an error of change is returned as it is and nothing is written. ID and Codigo stay.
 	Update(ctx context.Context, codigo string, change func(Maquina) (Maquina, error)) (Maquina, error)

@@ -282,6 +282,30 @@ func (s *Maquinas) byKey(ctx context.Context, m maquinas.Maquina, key *idempoten
 	return m, true, nil
 }
 
+// InsertAll implements maquinas.Store. One statement of many rows is a transaction of its own.
+func (s *Maquinas) InsertAll(ctx context.Context, ms []maquinas.Maquina) error {
+	if len(ms) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 7*len(ms))
+	for _, m := range ms {
+		args = append(args, clave.Of(m.Codigo), m.Codigo, string(m.Tipo), string(m.Estado), m.Area, string(m.Fecha), nullable(m.Usuario))
+	}
+	query := `
+		INSERT INTO maquinas (clave, codigo, tipo, estado, area, fecha, usuario, version)
+		VALUES ` + strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?, 1), ", len(ms)), ", ")
+	return s.do(ctx, func(ctx context.Context) error {
+		err := s.try(ctx, func() error {
+			_, err := s.Write.ExecContext(ctx, query, args...)
+			return err
+		})
+		if s.Dialect.Duplicate(err) {
+			return &rejected{errs.New(errs.Conflict, "Ya existe una máquina con ese código.")}
+		}
+		return err
+	})
+}
+
 // Update implements maquinas.Store. It reads and then writes only if the version still is what it read, which is two
 // statements and holds no lock while change thinks; a call that loses that race locks the row for its second try.
 func (s *Maquinas) Update(ctx context.Context, codigo string, change func(maquinas.Maquina) (maquinas.Maquina, error)) (updated maquinas.Maquina, err error) {

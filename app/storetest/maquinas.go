@@ -43,6 +43,7 @@ func Maquinas(t *testing.T, open func(t *testing.T, now func() time.Time) (maqui
 		"delete":                         maquinasDelete,
 		"IDs are not used again":         maquinasIDs,
 		"inserts of one code at once":    maquinasInsertsAtOnce,
+		"batches":                        maquinasBatches,
 		"random calls":                   maquinasRandom,
 		"keys":                           maquinasKeys,
 		"keys of refused inserts":        maquinasKeysConflict,
@@ -480,6 +481,41 @@ func maquinasInsertsAtOnce(t *testing.T, s store, _ *Clock) {
 		if done.Load() != 1 || len(s.list(t)) != round+1 {
 			t.Errorf("%d calls added one machine; the store holds %d, want %d", done.Load(), len(s.list(t)), round+1)
 		}
+	}
+}
+
+func maquinasBatches(t *testing.T, s store, _ *Clock) {
+	must(t, "InsertAll of nothing", s.InsertAll(t.Context(), nil))
+	var want []maquinas.Maquina
+	for i := range maquinas.MaxBatch {
+		m := machine(fmt.Sprintf("Ñ-%04d", i))
+		if i%2 == 0 {
+			m.Usuario = ""
+		}
+		want = append(want, m)
+	}
+	must(t, "InsertAll", s.InsertAll(t.Context(), want))
+	got := s.list(t)
+	if len(got) != len(want) {
+		t.Fatalf("the store holds %d machines, want %d", len(got), len(want))
+	}
+	ids := map[int64]bool{}
+	for i, m := range got { // both are in the codes' order
+		want[i].ID, want[i].Version = m.ID, 1
+		if m != want[i] || m.ID <= 0 || ids[m.ID] {
+			t.Fatalf("machine %d: got %+v, want %+v with an ID of its own", i, m, want[i])
+		}
+		ids[m.ID] = true
+	}
+	for name, codes := range map[string][]string{"that exists": {"A-1", "ñ-0007", "A-2"}, "twice": {"B-1", "B-2", "b-1"}} {
+		var batch []maquinas.Maquina
+		for _, codigo := range codes {
+			batch = append(batch, machine(codigo))
+		}
+		wantKind(t, "InsertAll with a code "+name, s.InsertAll(t.Context(), batch), errs.Conflict)
+	}
+	if got := s.list(t); len(got) != len(want) {
+		t.Errorf("refused batches added %d machines", len(got)-len(want))
 	}
 }
 
