@@ -144,7 +144,8 @@ func (s *Service) Update(ctx context.Context, e Entrada, pre Precondition) (Maqu
 func (s *Service) Delete(ctx context.Context, codigo string, pre Precondition) error {
 	seen := s.Cache.Seen(Space)
 	m, err := s.Store.Delete(ctx, codigo, pre.check)
-	if err == nil || uncertain(err) {
+	// Who is told that there is no such machine may be trying again: the first answer was lost, perhaps before it was announced.
+	if err == nil || uncertain(err) || errs.KindOf(err) == errs.NotFound {
 		s.announce(ctx, seen, codigo, nil)
 	}
 	if err != nil {
