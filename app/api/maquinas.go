@@ -134,20 +134,22 @@ func exampleMaquina() Maquina {
 	return Maquina{Codigo: "LAB1-PC-01", Tipo: "PC", Estado: "operativa", Area: "Laboratorio 1", Fecha: "2024-03-15", Usuario: &usuario}
 }
 
+const listarPath = "/api/maquinas/listar"
+
 func (a *API) registerMaquinas() {
-	const listar = "/api/maquinas/listar"
-	handle(a, operation{
-		id: "listar-maquinas", method: http.MethodGet, path: listar, tag: tagMaquinas,
+	a.listar = operation{
+		id: "listar-maquinas", method: http.MethodGet, path: listarPath, tag: tagMaquinas,
 		summary:     "Listar las máquinas",
 		description: "El cuerpo es siempre la lista; el total y la página siguiente van en las cabeceras X-Total-Count y Link.",
 		access:      session, unlimited: true, endless: true, list: true,
 		answer: []Maquina{}, example: []Maquina{exampleMaquina()}, errors: []int{http.StatusBadRequest},
-	}, func(ctx context.Context, x *exchange, in *listarInput) error {
+	}
+	handle(a, a.listar, func(ctx context.Context, x *exchange, in *listarInput) error {
 		c, err := in.consulta()
 		if err != nil {
 			return err
 		}
-		return x.listMaquinas(ctx, listar, c)
+		return x.listMaquinas(ctx, listarPath, c)
 	})
 
 	const buscar = "/api/maquinas/buscar"
