@@ -315,6 +315,7 @@ func TestSlowReaderIsLetGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	_ = conn.(*net.TCPConn).SetReadBuffer(4096)
 	fmt.Fprintf(conn, "GET /api/mantenimientos/informe HTTP/1.1\r\nHost: x\r\nX-Request-ID: lento\r\nAuthorization: Bearer %s\r\n\r\n", s.admin)
 	log.wait(t, map[string]any{"request_id": "lento", "status": 499.0, "level": "info"})
 }
@@ -324,7 +325,7 @@ type endless struct{ mantenimientos.Store }
 
 func (e *endless) OfMaquinas(_ context.Context, ids []int64) (map[int64][]mantenimientos.Mantenimiento, error) {
 	m := mantenimientos.Mantenimiento{Observaciones: strings.Repeat("x", 2000)}
-	return map[int64][]mantenimientos.Mantenimiento{ids[0]: slices.Repeat([]mantenimientos.Mantenimiento{m}, 20_000)}, nil
+	return map[int64][]mantenimientos.Mantenimiento{ids[0]: slices.Repeat([]mantenimientos.Mantenimiento{m}, 6_000)}, nil
 }
 
 // held holds every read after the first until hold is closed.

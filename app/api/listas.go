@@ -31,7 +31,7 @@ const (
 // list is an encoded list as it is answered: its body in each coding that was asked for, and the headers that go with it.
 type list struct {
 	gen       string       // the generation of the cache under which it was read
-	loaded    time.Time    // when it was read
+	loaded    time.Time    // when it was read from the store
 	confirmed atomic.Int64 // Unix nanoseconds of the last moment at which it was known to be current
 
 	body     []byte
@@ -268,12 +268,12 @@ func (a *API) loadMaquinas(ctx context.Context, path string, c maquinas.Consulta
 			rows[i] = maquinaOf(m)
 		}
 		l = newList(rows, p.Total, nextURL(path, consultaValues(c), p.Next))
-		l.gen, l.loaded = gen, began
+		l.gen, l.loaded = gen, p.At
 		l.confirmed.Store(began.UnixNano())
 		return nil
 	})
 	if err == nil && q.Whole() {
-		if old := a.near.whole.Load(); old == nil || !l.loaded.Before(old.loaded) {
+		if old := a.near.whole.Load(); old == nil || l.confirmed.Load() >= old.confirmed.Load() {
 			a.near.whole.Store(l)
 		}
 	}

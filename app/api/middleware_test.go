@@ -33,7 +33,7 @@ func (l *lines) Write(b []byte) (int, error) {
 func (l *lines) wait(t *testing.T, members map[string]any) map[string]any {
 	t.Helper()
 	var all []byte
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		l.mu.Lock()
 		all = bytes.Clone(l.b.Bytes())
 		l.mu.Unlock()

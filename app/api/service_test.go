@@ -144,7 +144,6 @@ type service struct {
 	users    *usuarios.Service
 	monitor  *sistema.Monitor
 	tel      *telemetry.Telemetry
-	log      *bytes.Buffer
 	now      atomic.Pointer[time.Time] // nil is the real clock
 	admin    string                    // a token
 	password string
