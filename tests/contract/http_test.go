@@ -156,14 +156,14 @@ func TestForwardedAddressesCountForLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	spread := func(s *service) (limited bool) {
-		for i := range 15 {
+		for i := range 8 {
 			a := s.anon.with("X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i)).
 				post("/api/auth/login", object{"username": fmt.Sprintf("persona%d", i), "password": "equivocada"})
 			limited = limited || a.status == 429
 		}
 		return limited
 	}
-	few := func(c *app.Config) { c.LoginRateAddress = 8 }
+	few := func(c *app.Config) { c.LoginRateAddress = 3 }
 	each(t, func(t *testing.T, s *service) {
 		if spread(s) {
 			t.Error("clients behind the proxy share one limit")
