@@ -36,6 +36,9 @@ type Pagina struct {
 	Items []Maquina
 	Total int64  // how many the filter selects
 	Next  string // the cursor of the next page; empty on the last
+	// At is when it was read from the store, by the clock of the replica that did. A list from a cache may not live on in another for
+	// a whole TTL again.
+	At time.Time
 }
 
 // List returns one page. First pages without a search are cached.
@@ -49,14 +52,15 @@ func (s *Service) List(ctx context.Context, q Query) (Pagina, error) {
 func (s *Service) load(ctx context.Context, q Query) (Pagina, error) {
 	more := q
 	more.Limite++ // one row more than asked for tells whether there is a next page
+	at := s.Now()
 	items, err := s.Store.Page(ctx, more)
 	if err != nil {
 		return Pagina{}, err
 	}
 	if len(items) <= q.Limite && q.After == nil {
-		return Pagina{Items: items, Total: int64(len(items))}, nil
+		return Pagina{Items: items, Total: int64(len(items)), At: at}, nil
 	}
-	p := Pagina{Items: items}
+	p := Pagina{Items: items, At: at}
 	if len(items) > q.Limite {
 		p.Items = items[:q.Limite]
 		p.Next = q.cursor(p.Items[q.Limite-1])

@@ -114,3 +114,17 @@ func TestWhatEndsACachedList(t *testing.T) {
 		})
 	}
 }
+
+// A list that one replica finds in the shared cache is as old as when another read it.
+func TestACachedListKeepsItsTime(t *testing.T) {
+	shared := memory.NewCache(1<<20, time.Minute, time.Now)
+	store := &outcome{items: []maquinas.Maquina{{Codigo: "PC-1"}}}
+	at := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
+	for _, now := range []time.Time{at, at.Add(50 * time.Second)} {
+		s := &maquinas.Service{Store: store, Cache: cache.New(shared, func(string, string) {}), Now: func() time.Time { return now }}
+		p, err := s.List(t.Context(), maquinas.Query{Campo: maquinas.PorCodigo, Limite: 10})
+		if err != nil || !p.At.Equal(at) {
+			t.Errorf("at %s: got a list of %s, %v, want one of %s", now, p.At, err, at)
+		}
+	}
+}
