@@ -127,7 +127,7 @@ func check(ctx context.Context, o Options) (*plan, error) {
 	for _, path := range o.Files {
 		k, lines, bad, err := read(path)
 		if err != nil {
-			return nil, fmt.Errorf("No se importó nada: %w", err)
+			return nil, fmt.Errorf("no se importó nada: %w", err)
 		}
 		problems = append(problems, bad...)
 		if k != nil {

@@ -140,7 +140,7 @@ func TestKilledDuringWrites(t *testing.T) {
 						mu.Lock()
 						deleted[codigo] = true // from here on either outcome is right
 						mu.Unlock()
-						if a, err = p.admin.try(ctx, "DELETE", "/api/maquinas/eliminar/"+codigo, nil); err != nil {
+						if _, err = p.admin.try(ctx, "DELETE", "/api/maquinas/eliminar/"+codigo, nil); err != nil {
 							return
 						}
 						mu.Lock()
