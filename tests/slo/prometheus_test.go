@@ -100,6 +100,23 @@ func (p prometheus) shows(expr string, instant bool) (bool, error) {
 	return len(data.Result) > 0, err
 }
 
+// exemplars are the trace ids of a query's exemplars in the last ten minutes.
+func (p prometheus) exemplars(expr string) ([]string, error) {
+	now := time.Now()
+	var data []struct {
+		Exemplars []struct{ Labels map[string]string }
+	}
+	err := p.get("/api/v1/query_exemplars", url.Values{
+		"query": {expr}, "start": {fmt.Sprint(now.Add(-10 * time.Minute).Unix())}, "end": {fmt.Sprint(now.Unix())}}, &data)
+	var ids []string
+	for _, series := range data {
+		for _, e := range series.Exemplars {
+			ids = append(ids, e.Labels["trace_id"])
+		}
+	}
+	return ids, err
+}
+
 // numbers leaves out what is not a number: a ratio without traffic.
 func numbers(samples []sample) []sample {
 	var some []sample

@@ -90,7 +90,10 @@ func TestSLO(t *testing.T) {
 	background := user.load(steady, "/api/mantenimientos/historial/SLO-1", "/api/mantenimientos/historial/SLO-2")
 	step("RulesHaveValues", c.rulesHaveValues)
 	step("PanelsShowData", c.panelsShowData)
-	step("Traces", func(t *testing.T) { traces(t, user, spans) })
+	step("Traces", func(t *testing.T) {
+		traces(t, user, spans)
+		c.exemplarsLeadToTraces(t, spans)
+	})
 
 	step("LatencyPages", func(t *testing.T) {
 		c.pagesAndClears(t, "SiglabLatencyBudgetBurn", func() { mongo.slow(slowAnswer) }, func() { mongo.slow(0) })
@@ -346,6 +349,22 @@ func traces(t *testing.T, user *client, spans *collector) {
 		}
 		t.Logf("%s %s: %s", tc.method, tc.route, names(tree))
 	}
+}
+
+// exemplarsLeadToTraces: what a dot in a latency panel names is a trace that the collector has.
+func (c *cluster) exemplarsLeadToTraces(t *testing.T, spans *collector) {
+	eventually(t, time.Minute, "an exemplar of a known trace", func() error {
+		ids, err := c.prom.exemplars(fmt.Sprintf(`http_server_request_duration_seconds_bucket{namespace=%q,job=%q}`, namespace, release))
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if len(spans.of(id)) > 0 {
+				return nil
+			}
+		}
+		return fmt.Errorf("%d exemplars, none of a trace that was received", len(ids))
+	})
 }
 
 // system is the data store of a client's span.
