@@ -18,13 +18,12 @@ import (
 )
 
 const (
-	clients     = 12
-	thinking    = 200 * time.Millisecond // between two requests of a client: 60 a second in all
-	calm        = time.Second            // without a fault, before each
-	faultLasts  = 5 * time.Second
-	quiet       = time.Second     // without a refusal, after which the service counts as recovered
-	recoversIn  = 5 * time.Second // at most, from the end of a fault to the last request that it spoils
-	healthKnows = 3 * time.Second // the background checks' interval and their timeout
+	clients    = 12
+	thinking   = 200 * time.Millisecond // between two requests of a client: 60 a second in all
+	calm       = time.Second            // without a fault, before each
+	faultLasts = 5 * time.Second
+	quiet      = time.Second     // without a refusal, after which the service counts as recovered
+	recoversIn = 5 * time.Second // at most, from the end of a fault to the last request that it spoils
 )
 
 // fault is one row of the table.
