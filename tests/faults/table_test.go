@@ -227,76 +227,123 @@ func readOnly(d *databases) fault {
 
 // noConnections lets others have every connection of MySQL.
 func noConnections(d *databases) fault {
-	var greedy *sql.DB
-	var before int
+	var taker *taker
+	var working sync.WaitGroup
+	var stop context.CancelFunc
 	return fault{
 		name: "mysql out of connections", hits: []string{"mysql"},
 		begin: func(t *testing.T) {
-			ctx := context.Background()
-			admin, err := d.root.Conn(ctx) // an account with more rights gets in when others do not
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer admin.Close()
-			if err := admin.QueryRowContext(ctx, "SELECT @@max_connections").Scan(&before); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := admin.ExecContext(ctx, "SET GLOBAL max_connections = 10"); err != nil {
-				t.Fatal(err)
-			}
-			own := d.dsn.Clone()
-			own.User, own.Passwd, own.DBName = d.name, d.password, d.name
-			connector, err := mysqldriver.NewConnector(own)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// Those who wait for a connection take each one that the service loses.
-			greedy = sql.OpenDB(connector)
-			var held []*sql.Conn
+			taker = newTaker(t, d)
 			eventually(t, "the end of the service's connections", func() bool {
-				for {
-					c, err := greedy.Conn(ctx)
-					if err != nil {
-						break
-					}
-					held = append(held, c)
-				}
-				var ids []int64
-				mine := make([]int64, len(held))
-				for i, c := range held {
-					if err := c.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&mine[i]); err != nil {
-						t.Fatal(err)
-					}
-				}
-				rows, err := admin.QueryContext(ctx, "SELECT id FROM information_schema.processlist WHERE user = ?", d.name)
+				left, err := taker.take(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
-				for rows.Next() {
-					var id int64
-					if err := rows.Scan(&id); err != nil {
-						t.Fatal(err)
+				return left == 0
+			})
+			// A connection that somebody else ends must not become the service's.
+			var ctx context.Context
+			ctx, stop = context.WithCancel(context.Background())
+			working.Go(func() {
+				for ctx.Err() == nil {
+					if _, err := taker.take(ctx); err != nil && ctx.Err() == nil {
+						t.Error(err)
+						return
 					}
-					if !slices.Contains(mine, id) {
-						ids = append(ids, id)
-					}
+					time.Sleep(20 * time.Millisecond) // between two looks at the condition
 				}
-				if err := rows.Err(); err != nil {
-					t.Fatal(err)
-				}
-				for _, id := range ids {
-					_, _ = admin.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // it may have ended by itself
-				}
-				return len(ids) == 0
 			})
 		},
 		end: func(t *testing.T) {
-			if _, err := d.root.ExecContext(context.Background(), fmt.Sprintf("SET GLOBAL max_connections = %d", before)); err != nil {
-				t.Fatal(err)
-			}
-			_ = greedy.Close()
+			stop()
+			working.Wait()
+			taker.release(t)
 		},
 	}
+}
+
+// taker takes connections away from the service.
+type taker struct {
+	d      *databases
+	admin  *sql.Conn // of an account with more rights, which gets in when others do not
+	before int       // the connections that there were for all
+	pool   *sql.DB
+	held   []*sql.Conn
+	mine   []int64
+}
+
+func newTaker(t *testing.T, d *databases) *taker {
+	t.Helper()
+	ctx := context.Background() // it is released after a test that ended badly, too
+	admin, err := d.root.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &taker{d: d, admin: admin}
+	if err := admin.QueryRowContext(ctx, "SELECT @@max_connections").Scan(&k.before); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.ExecContext(ctx, "SET GLOBAL max_connections = 10"); err != nil { // fewer cannot be had
+		t.Fatal(err)
+	}
+	own := d.dsn.Clone()
+	own.User, own.Passwd, own.DBName = d.name, d.password, d.name
+	connector, err := mysqldriver.NewConnector(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.pool = sql.OpenDB(connector)
+	return k
+}
+
+// take keeps every connection that is free, ends those of the service, and says how many these were.
+func (k *taker) take(ctx context.Context) (int, error) {
+	for {
+		c, err := k.pool.Conn(ctx)
+		if err != nil {
+			break // there is none left
+		}
+		k.held = append(k.held, c)
+		var id int64
+		if err := c.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&id); err != nil {
+			return 0, err
+		}
+		k.mine = append(k.mine, id)
+	}
+	rows, err := k.admin.QueryContext(ctx, "SELECT id FROM information_schema.processlist WHERE user = ?", k.d.name)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	var others []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return 0, err
+		}
+		if !slices.Contains(k.mine, id) {
+			others = append(others, id)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
+	for _, id := range others {
+		_, _ = k.admin.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // it may have ended by itself
+	}
+	return len(others), nil
+}
+
+func (k *taker) release(t *testing.T) {
+	t.Helper()
+	if _, err := k.admin.ExecContext(context.Background(), fmt.Sprintf("SET GLOBAL max_connections = %d", k.before)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range k.held {
+		_ = c.Close()
+	}
+	_ = k.pool.Close()
+	_ = k.admin.Close()
 }
 
 // Two instances under a steady load meet one fault after the other. What they answer is what the design promises for each; what
