@@ -30,15 +30,15 @@ type Options struct {
 // Rejected says that lines broke rules and that nothing was written.
 type Rejected struct{ Problems []Problem }
 
-// Error returns a Spanish sentence; the lines were named on Options.Err.
+// Error says in Spanish how many faults there are; the lines were named on Options.Err.
 func (r *Rejected) Error() string {
 	if len(r.Problems) == 1 {
-		return "No se importó nada: hay 1 línea con errores."
+		return "no se importó nada: hay 1 error"
 	}
-	return fmt.Sprintf("No se importó nada: hay %d líneas con errores.", len(r.Problems))
+	return fmt.Sprintf("no se importó nada: hay %d errores", len(r.Problems))
 }
 
-// Run imports the files: machines first, whatever the order of the files. Its error is a Spanish sentence, and a *Rejected when
+// Run imports the files: machines first, whatever the order of the files. Its error is Spanish, and a *Rejected when
 // the files were refused. After any other error the same call, made again, completes the import and doubles nothing.
 func Run(ctx context.Context, o Options) error {
 	p, err := check(ctx, o)
@@ -62,18 +62,18 @@ func Run(ctx context.Context, o Options) error {
 
 // interrupted tells why an import that had begun did not end.
 func interrupted(err error) error {
-	return fmt.Errorf("%s La importación quedó incompleta; repita la misma orden para completarla", sentence(err))
+	return fmt.Errorf("la importación quedó incompleta: %s; repita la misma orden para completarla", reason(err))
 }
 
-// sentence returns the part of an error that anybody may read.
-func sentence(err error) string {
-	if e, ok := errors.AsType[*errs.Error](err); ok {
-		return e.Message
-	}
+// reason returns an error as a part of a Spanish sentence. Whoever runs an import may read the cause.
+func reason(err error) string {
 	if errors.Is(err, context.Canceled) {
-		return "Se interrumpió la orden."
+		return "se interrumpió la orden"
 	}
-	return "Ocurrió un error inesperado (" + err.Error() + ")."
+	if e, ok := errors.AsType[*errs.Error](err); ok && e.Cause != nil {
+		return strings.TrimSuffix(e.Message, ".") + " (" + e.Cause.Error() + ")"
+	}
+	return strings.TrimSuffix(err.Error(), ".")
 }
 
 // file is what is known of one file, for its summary.
@@ -136,7 +136,7 @@ func check(ctx context.Context, o Options) (*plan, error) {
 	}
 	stored, err := registered(ctx, o.Maquinas.Store)
 	if err != nil {
-		return nil, fmt.Errorf("%s No se importó nada", sentence(err))
+		return nil, fmt.Errorf("no se importó nada: %s", reason(err))
 	}
 	known, bad := p.checkMachines(stored)
 	problems = append(problems, bad...)

@@ -195,7 +195,7 @@ func TestBadLines(t *testing.T) {
 			before := b.contents()
 			out, said, err := b.run(t.Context(), true, b.file("m.csv", c.text))
 			rejected, ok := errors.AsType[*importar.Rejected](err)
-			if !ok || len(rejected.Problems) != strings.Count(c.want, "\n") || !strings.HasPrefix(err.Error(), "No se importó nada") {
+			if !ok || len(rejected.Problems) != strings.Count(c.want, "\n") || !strings.HasPrefix(err.Error(), "no se importó nada") {
 				t.Errorf("error: got %v", err)
 			}
 			if said != c.want || out != "" {
@@ -220,7 +220,7 @@ func TestBadLinesOfSeveralFiles(t *testing.T) {
 	if said != want {
 		t.Errorf("said:\n got %q\nwant %q", said, want)
 	}
-	if got, want := fmt.Sprint(err), "No se importó nada: hay 3 líneas con errores."; got != want {
+	if got, want := fmt.Sprint(err), "no se importó nada: hay 3 errores"; got != want {
 		t.Errorf("error: got %q, want %q", got, want)
 	}
 	if got := b.contents(); got != "" {

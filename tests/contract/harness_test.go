@@ -60,9 +60,10 @@ func baseConfig(t *testing.T) app.Config {
 	return app.Config{
 		Host: "127.0.0.1", ServerID: "prueba-" + strings.ToLower(rand.Text()[:6]), MaxConnections: 1000,
 		Timeout: app.Seconds(30 * time.Second), KeepAlive: app.Seconds(120 * time.Second),
-		MySQLPort: 3306, MySQLPoolSize: 10, MySQLTimeout: 5 * time.Second,
-		MongoPort: 27017, MongoDatabase: "mantenimientos", MongoPoolSize: 10, MongoTimeout: 5 * time.Second,
-		RedisPort: 6379, RedisPoolSize: 10, RedisTimeout: time.Second, RedisTTL: app.Seconds(60 * time.Second),
+		// A busy machine must not look like a dependency that is down.
+		MySQLPort: 3306, MySQLPoolSize: 10, MySQLTimeout: 20 * time.Second,
+		MongoPort: 27017, MongoDatabase: "mantenimientos", MongoPoolSize: 10, MongoTimeout: 20 * time.Second,
+		RedisPort: 6379, RedisPoolSize: 10, RedisTimeout: 5 * time.Second, RedisTTL: app.Seconds(60 * time.Second),
 		JWTKeys: app.Secret(usuarios.NewKey("prueba")), SessionTTL: 8 * time.Hour,
 		AdminUsername: "jefa", AdminPassword: app.Secret(rand.Text()), AuthRequired: true,
 		BcryptCost: 10, LoginRateUser: 100_000, LoginRateAddress: 100_000, LogLevel: "warn",
