@@ -197,10 +197,9 @@ func (l *load) one() {
 		headers = append(headers, "Idempotency-Key", fmt.Sprintf("%s-%d", fresh, l.sent.Add(1)))
 	}
 	a, err := l.c.call(method, path, body, headers...)
-	first := fmt.Sprintf("at %.1f s: %s %s after %s: %d %v %s (server %q)", began.Sub(p.began).Seconds(), method, path, time.Since(began).Round(time.Millisecond), a.status, err, cut(a.body), a.server)
+	// A 502, or an answer that names no instance, is the proxy's own word: the request reached nobody, or nobody lived to answer it.
 	tries := 1
-	for l.retry.Load() && tries < 20 && (err != nil || a.status == http.StatusBadGateway) {
-		tries++
+	for began := time.Now(); l.retry.Load() && time.Since(began) < 10*time.Second && (err != nil || a.status == http.StatusBadGateway || a.server == ""); tries++ {
 		time.Sleep(100 * time.Millisecond)
 		if a, err = l.c.call(method, path, body, headers...); err == nil && method == "DELETE" && a.status == http.StatusNotFound {
 			a.status = status // the first try did it, and its answer was lost
@@ -235,7 +234,8 @@ func (l *load) one() {
 		}
 		p.last = began
 		if len(p.said) < 8 {
-			p.said = append(p.said, first)
+			p.said = append(p.said, fmt.Sprintf("at %.1f s: %s %s after %s and %d tries: %d %v %s (server %q)", began.Sub(p.began).Seconds(), method, path,
+				took.Round(time.Millisecond), tries, a.status, err, cut(a.body), a.server))
 		}
 	}
 }
