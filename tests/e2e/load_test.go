@@ -56,7 +56,7 @@ type phase struct {
 	failed   int
 	again    int // requests that were sent again
 	said     []string
-	first    time.Time // of those and of the failures
+	first    time.Time // of the failures and of those sent again
 	last     time.Time
 	atOnce   int64
 	latency  []time.Duration
@@ -227,16 +227,16 @@ func (l *load) one() {
 	}
 	if !ok {
 		p.failed++
+		if len(p.said) < 8 {
+			p.said = append(p.said, fmt.Sprintf("at %.1f s: %s %s after %s and %d tries: %d %v %s (server %q)", began.Sub(p.began).Seconds(), method, path,
+				took.Round(time.Millisecond), tries, a.status, err, cut(a.body), a.server))
+		}
 	}
 	if !ok || tries > 1 {
 		if p.first.IsZero() {
 			p.first = began
 		}
 		p.last = began
-		if len(p.said) < 8 {
-			p.said = append(p.said, fmt.Sprintf("at %.1f s: %s %s after %s and %d tries: %d %v %s (server %q)", began.Sub(p.began).Seconds(), method, path,
-				took.Round(time.Millisecond), tries, a.status, err, cut(a.body), a.server))
-		}
 	}
 }
 
@@ -244,7 +244,7 @@ func cut(b []byte) string {
 	if len(b) > 200 {
 		b = b[:200]
 	}
-	return string(b)
+	return strings.TrimSpace(string(b))
 }
 
 // compare looks for everything that was acknowledged: machines with their last values, records, and removals. It returns the
