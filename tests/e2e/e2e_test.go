@@ -328,8 +328,9 @@ func (s *suite) evict(t *testing.T) {
 }
 
 // sigkill kills one instance's process, as the kernel does when memory runs out. Nothing drains: what is in flight on it is lost, and the proxy
-// answers 502 for what it still sends there until the cluster has told it. This proxy sends nothing again by itself, so the clients of this
-// phase do, as a proxy that retries would: then every request must be answered, and nothing acknowledged may be lost or doubled.
+// answers 502 for what it still sends there until the cluster has told it; started anew, the instance answers 503 until it is ready. This proxy
+// sends nothing again by itself, so the clients of this phase do, as a proxy that retries would: then every request must be answered, and nothing
+// acknowledged may be lost or doubled.
 func (s *suite) sigkill(t *testing.T) {
 	l := s.load
 	victim := s.pods(t, "api")[0].Metadata.Name

@@ -17,7 +17,7 @@ import (
 
 // load sends requests at a steady rate, whatever the answers take (an open loop), and remembers what was acknowledged, so that it can be
 // compared with what is there afterwards. A request counts as failed unless it gets the status that it must get. Nothing is sent twice, but
-// where retry is set: then a request that the proxy could not deliver is sent again, under the same Idempotency-Key.
+// where retry is set: then a request that was not delivered or not begun is sent again, under the same Idempotency-Key.
 type load struct {
 	c        *client
 	prefix   string
@@ -197,9 +197,9 @@ func (l *load) one() {
 		headers = append(headers, "Idempotency-Key", fmt.Sprintf("%s-%d", fresh, l.sent.Add(1)))
 	}
 	a, err := l.c.call(method, path, body, headers...)
-	// A 502, or an answer that names no instance, is the proxy's own word: the request reached nobody, or nobody lived to answer it.
+	// A 502 is the proxy's word that nobody lived to answer; a 503 says Retry-After: nothing was done.
 	tries := 1
-	for began := time.Now(); l.retry.Load() && time.Since(began) < 10*time.Second && (err != nil || a.status == http.StatusBadGateway || a.server == ""); tries++ {
+	for began := time.Now(); l.retry.Load() && time.Since(began) < 10*time.Second && (err != nil || a.status == http.StatusBadGateway || a.status == http.StatusServiceUnavailable); tries++ {
 		time.Sleep(100 * time.Millisecond)
 		if a, err = l.c.call(method, path, body, headers...); err == nil && method == "DELETE" && a.status == http.StatusNotFound {
 			a.status = status // the first try did it, and its answer was lost
