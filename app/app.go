@@ -185,7 +185,7 @@ func build(c Config, b Build, tel *telemetry.Telemetry, st *stores, keys []usuar
 	s.tablero = &sistema.Tablero{ServerID: c.ServerID, Maquinas: s.maquinas, Mantenimientos: s.mantenimientos, Now: time.Now}
 	s.monitor = &sistema.Monitor{
 		ServerID: c.ServerID, Version: b.Version, Dependencies: st.dependencies,
-		Interval: 2 * time.Second, Timeout: time.Second, Observe: m.DependencyUp,
+		Interval: 2 * time.Second, Timeout: time.Second, Observe: m.DependencyUp, Patience: 3 * time.Second,
 	}
 	m.RegisterGauges(telemetry.Gauges{
 		BcryptWaiting:   func() float64 { return float64(hasher.Waiting()) },

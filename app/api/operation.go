@@ -84,15 +84,15 @@ func handleBody[I, B any, P body[B]](a *API, op operation, h func(ctx context.Co
 func (a *API) perform(ctx context.Context, x *exchange, op *operation, read func() error, work func(context.Context) error) error {
 	x.route, x.quiet = op.path, op.quiet
 	if !op.always {
-		if err := a.cfg.Monitor.Admit(); err != nil {
-			x.refused = true
-			a.tel.Metrics.Refused(telemetry.RefusedStarting)
-			return err
-		}
 		if !a.limit.enter() {
 			return errOverload
 		}
 		defer a.limit.leave()
+		if err := a.cfg.Monitor.Admit(ctx); err != nil {
+			x.refused = true
+			a.tel.Metrics.Refused(telemetry.RefusedStarting)
+			return err
+		}
 	}
 	if err := x.authenticate(op.access); err != nil {
 		return err

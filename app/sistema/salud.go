@@ -48,11 +48,16 @@ type Monitor struct {
 	Dependencies      []Dependency
 	Interval, Timeout time.Duration                    // between two questions, and for one
 	Observe           func(dependency string, up bool) // told of each answer
+	// Patience is how long a request that comes while the process is starting waits for it. A process that was killed and starts
+	// again is sent requests before anybody notices.
+	Patience time.Duration
 
-	began time.Time
-	phase atomic.Int32
-	mu    sync.Mutex
-	found map[string]Check
+	began   time.Time
+	phase   atomic.Int32
+	once    sync.Once
+	started chan struct{} // made by once, closed by SetReady
+	mu      sync.Mutex
+	found   map[string]Check
 }
 
 // The phases of a process.
@@ -104,7 +109,16 @@ func (m *Monitor) ask(ctx context.Context, d Dependency) {
 func (m *Monitor) Start(now time.Time) { m.began = now }
 
 // SetReady says that the process serves from now on.
-func (m *Monitor) SetReady() { m.phase.CompareAndSwap(starting, ready) }
+func (m *Monitor) SetReady() {
+	if m.phase.CompareAndSwap(starting, ready) {
+		close(m.whenStarted())
+	}
+}
+
+func (m *Monitor) whenStarted() chan struct{} {
+	m.once.Do(func() { m.started = make(chan struct{}) })
+	return m.started
+}
 
 // SetDraining says that the process is about to stop.
 func (m *Monitor) SetDraining() { m.phase.Store(draining) }
@@ -112,12 +126,22 @@ func (m *Monitor) SetDraining() { m.phase.Store(draining) }
 // Ready says whether the process has started, draining included.
 func (m *Monitor) Ready() bool { return m.phase.Load() != starting }
 
-// Admit returns nil while requests are served, draining included, and Unavailable while the process is starting.
-func (m *Monitor) Admit() error {
-	if m.phase.Load() == starting {
-		return &errs.Error{Kind: errs.Unavailable, Message: "El servicio está iniciando; intente de nuevo en unos segundos.", RetryAfter: 2 * time.Second}
+// Admit returns nil while requests are served, draining included. While the process is starting it waits for that, and returns
+// Unavailable when it takes longer than Patience, or ctx's error.
+func (m *Monitor) Admit(ctx context.Context) error {
+	if m.Ready() {
+		return nil
 	}
-	return nil
+	patience := time.NewTimer(m.Patience)
+	defer patience.Stop()
+	select {
+	case <-m.whenStarted():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patience.C:
+	}
+	return &errs.Error{Kind: errs.Unavailable, Message: "El servicio está iniciando; intente de nuevo en unos segundos.", RetryAfter: 2 * time.Second}
 }
 
 // Salud reports what was found last. A dependency that was not asked yet counts as down.
