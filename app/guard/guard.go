@@ -5,6 +5,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -19,6 +20,10 @@ const (
 	// patience is the longest that a call waits for its turn. It is what an overload adds to a request's time, which must stay
 	// inside the SLO with two dependencies in turn, and how soon a request that lacks a hanging dependency gives its place up.
 	patience = 200 * time.Millisecond
+	// burstPatience takes its place until no call has had its turn at once for burst: a dependency that paused for a moment, or many
+	// calls at once, are no overload yet.
+	burstPatience = 500 * time.Millisecond
+	burst         = time.Second
 )
 
 // Guard protects the calls to one dependency. A nil Guard calls straight through, for stores inside this process.
@@ -27,6 +32,7 @@ type Guard struct {
 	outage  func(error) bool
 	breaker circuitbreaker.CircuitBreaker[any]
 	turns   *semaphore.Weighted // nil without Limit
+	free    atomic.Int64        // when a call last had its turn at once, in Unix nanoseconds
 }
 
 // New makes a guard whose calls take at most timeout. outage says whether an error means that the dependency does not work, as
@@ -49,10 +55,16 @@ func (g *Guard) Limit(calls int) *Guard {
 
 // turn waits until call may run; errBusy, or ctx's error, when that is not soon enough.
 func (g *Guard) turn(ctx context.Context) error {
+	now := time.Now()
 	if g.turns.TryAcquire(1) {
+		g.free.Store(now.UnixNano())
 		return nil
 	}
-	waiting, cancel := context.WithTimeout(ctx, min(patience, g.timeout/2))
+	most := patience
+	if now.Sub(time.Unix(0, g.free.Load())) < burst {
+		most = burstPatience
+	}
+	waiting, cancel := context.WithTimeout(ctx, min(most, g.timeout/2))
 	defer cancel()
 	if g.turns.Acquire(waiting, 1) == nil {
 		return nil
