@@ -28,6 +28,13 @@ namespace ` + "`kube-system`" + `.
 leaves the old one serving. The step from ` + "`autoscaling.enabled=false` to `true`" + ` hands the number of replicas to the HPA: Kubernetes starts it
 from 1, so do that step when there is little traffic.
 
+**Killed pods.** A pod that is killed outright (the kernel's out-of-memory killer, SIGKILL) loses what it was working on. Until the cluster has
+noticed, about a second later, proxies go on choosing it; connections to it are refused, and a proxy that gives up then loses more. Trying
+another pod instead is safe for every request, since nothing of it was sent. ingress-nginx does that by default (` + "`proxy-next-upstream: error timeout`" + `).
+Traefik does when ` + "`traefikRetry.ingress` or `traefikRetry.httpRoute`" + ` is on: the chart then makes a ` + "`Middleware`" + ` (traefik.io/v1alpha1) and names it in the
+Ingress's annotation, beside the middlewares that ` + "`ingress.annotations`" + ` names, or in the HTTPRoute. It is off by default because a Traefik without
+its provider kubernetesCRD drops a route whose Middleware it cannot read.
+
 **Network policies** name the namespaces of common ingress controllers and of Prometheus; a controller on the host's network has no
 namespace to name and needs ` + "`networkPolicy.extraIngress`" + ` with its address.
 

@@ -24,6 +24,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
@@ -40,11 +41,13 @@ const (
 // named is the minimum of values with which the chart renders where no cluster answers.
 const named = "auth.existingSecret=cred,mysql.auth.existingSecret=cred,mongo.auth.existingSecret=cred,redis.auth.existingSecret=cred"
 
-// input is one rendering: values as `--set` and as files, and the objects of the cluster it is rendered against (nil: none answers).
+// input is one rendering: values as `--set` and as files, the objects of the cluster it is rendered against (nil: none answers), and API versions
+// that this cluster serves beside Kubernetes' own.
 type input struct {
 	set     string
 	files   []string
 	cluster []runtime.Object
+	serves  []string
 }
 
 // cluster is what every cluster holds, and more objects of the test's.
@@ -106,7 +109,9 @@ func tryRender(t *testing.T, in input) (map[string]string, error) {
 		}
 	}
 	options := common.ReleaseOptions{Name: "siglab", Namespace: namespace, Revision: 1, IsInstall: true}
-	full, err := util.ToRenderValues(c, values, options, common.DefaultCapabilities)
+	capabilities := *common.DefaultCapabilities
+	capabilities.APIVersions = slices.Concat(capabilities.APIVersions, in.serves)
+	full, err := util.ToRenderValues(c, values, options, &capabilities)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +129,17 @@ func tryRender(t *testing.T, in input) (map[string]string, error) {
 type object struct {
 	kind, name, file, text string
 	typed                  any
+}
+
+// middleware is of Traefik's kind Middleware the little that the chart may write.
+type middleware struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Retry struct {
+			Attempts int `json:"attempts"`
+		} `json:"retry"`
+	} `json:"spec"`
 }
 
 // types has every kind that the chart may render; another one fails the test that meets it.
@@ -146,6 +162,7 @@ var types = map[string]func() any{
 	"rbac.authorization.k8s.io/v1/RoleBinding": func() any { return &rbacv1.RoleBinding{} },
 	"scheduling.k8s.io/v1/PriorityClass":       func() any { return &schedulingv1.PriorityClass{} },
 	"gateway.networking.k8s.io/v1/HTTPRoute":   func() any { return &gatewayv1.HTTPRoute{} },
+	"traefik.io/v1alpha1/Middleware":           func() any { return &middleware{} },
 	"monitoring.coreos.com/v1/ServiceMonitor":  func() any { return &monitoringv1.ServiceMonitor{} },
 	"monitoring.coreos.com/v1/PrometheusRule":  func() any { return &monitoringv1.PrometheusRule{} },
 }

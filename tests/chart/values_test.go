@@ -121,6 +121,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"podDisruptionBudget.maxUnavailable=half", "maxUnavailable"},
 		{"service.type=ExternalName", "service"},
 		{"tracing.protocol=carrier-pigeon", "protocol"},
+		{"traefikRetry.attempts=1", "attempts"},
 		{"auth.existingSecret=Not_A_Name", "existingSecret"},
 		{"commonLabels.a=1", "commonLabels"},
 	} {

@@ -20,7 +20,7 @@ import (
 
 // everything turns on each object that is off by default.
 const everything = "ingress.enabled=true,httpRoute.enabled=true,httpRoute.parentRefs[0].name=public,priorityClass.create=true," +
-	"autoscaling.requestsPerSecond.enabled=true,tracing.endpoint=http://collector:4317"
+	"autoscaling.requestsPerSecond.enabled=true,tracing.endpoint=http://collector:4317,traefikRetry.ingress=true,traefikRetry.httpRoute=true"
 
 // TestPodSecurityRestricted holds every pod of the release, hooks and stores included, to the Pod Security standard "restricted", to
 // a read-only root, to resources and to no token.
@@ -387,6 +387,7 @@ func TestOptionalObjects(t *testing.T) {
 		{"PriorityClass", has[*schedulingv1.PriorityClass](off, "siglab"), has[*schedulingv1.PriorityClass](on, "siglab")},
 		{"ServiceAccount", has[*corev1.ServiceAccount](off, "siglab"), has[*corev1.ServiceAccount](on, "siglab")},
 		{"test Pod", has[*corev1.Pod](off, "siglab-smoke"), has[*corev1.Pod](on, "siglab-smoke")},
+		{"Middleware", has[*middleware](off, "siglab-retry"), has[*middleware](on, "siglab-retry")},
 		{"NetworkPolicy", has[*networkingv1.NetworkPolicy](off, "siglab"), has[*networkingv1.NetworkPolicy](on, "siglab")},
 	} {
 		if tt.off || !tt.on {
@@ -430,6 +431,44 @@ func TestIngressAndRoute(t *testing.T) {
 	anyHost := one[*networkingv1.Ingress](t, render(t, input{set: named + ",ingress.enabled=true,ingress.hosts[0].host=,ingress.hosts[0].paths[0].path=/,ingress.hosts[0].paths[0].pathType=Prefix"}), "siglab")
 	if anyHost.Spec.Rules[0].Host != "" || anyHost.Spec.IngressClassName != nil {
 		t.Errorf("an empty host and class render as %q and %v", anyHost.Spec.Rules[0].Host, anyHost.Spec.IngressClassName)
+	}
+}
+
+// TestTraefikRetry follows the name of the Middleware from each door to the object; a door that is not asked for names none.
+func TestTraefikRetry(t *testing.T) {
+	const annotation = "traefik.ingress.kubernetes.io/router.middlewares"
+	doors := named + ",ingress.enabled=true,httpRoute.enabled=true,httpRoute.parentRefs[0].name=public"
+	for _, tt := range []struct {
+		set, annotation, filter string
+		attempts                int
+	}{
+		{"", "", "", 0},
+		{",traefikRetry.ingress=true", "lab-siglab-retry@kubernetescrd", "", 5},
+		{",traefikRetry.httpRoute=true,traefikRetry.attempts=3", "", "traefik.io/Middleware siglab-retry", 3},
+		{`,traefikRetry.ingress=true,ingress.annotations.traefik\.ingress\.kubernetes\.io/router\.middlewares=lab-auth@kubernetescrd`, "lab-auth@kubernetescrd,lab-siglab-retry@kubernetescrd", "", 5},
+		{",traefikRetry.ingress=true,ingress.annotations=null", "lab-siglab-retry@kubernetescrd", "", 5},
+		{",traefikRetry.ingress=true,traefikRetry.httpRoute=true,ingress.enabled=false,httpRoute.enabled=false", "", "", 0},
+	} {
+		objects := render(t, input{set: doors + tt.set})
+		var in, filter string
+		for _, i := range all[*networkingv1.Ingress](objects) {
+			in = i.Annotations[annotation]
+		}
+		for _, r := range all[*gatewayv1.HTTPRoute](objects) {
+			for _, f := range r.Spec.Rules[0].Filters {
+				filter = fmt.Sprintf("%s/%s %s", f.ExtensionRef.Group, f.ExtensionRef.Kind, f.ExtensionRef.Name)
+			}
+		}
+		attempts := 0
+		for _, m := range all[*middleware](objects) {
+			if m.Name != "siglab-retry" {
+				t.Errorf("with %q: a Middleware is named %q, which no door names", tt.set, m.Name)
+			}
+			attempts += m.Spec.Retry.Attempts
+		}
+		if in != tt.annotation || filter != tt.filter || attempts != tt.attempts {
+			t.Errorf("with %q: the Ingress names %q, the HTTPRoute %q, with %d attempts; want %q, %q, %d", tt.set, in, filter, attempts, tt.annotation, tt.filter, tt.attempts)
+		}
 	}
 }
 
@@ -529,6 +568,25 @@ func TestNotesSayWhatIsNext(t *testing.T) {
 		}
 		if got := files["siglab/templates/NOTES.txt"]; !strings.Contains(got, tt.says) {
 			t.Errorf("%s: the notes lack %q:\n%s", tt.set, tt.says, got)
+		}
+	}
+	// Traefik's retry is named where it would do something and is not on.
+	for _, tt := range []struct {
+		set    string
+		serves []string
+		want   bool
+	}{
+		{",ingress.enabled=true", []string{"traefik.io/v1alpha1"}, true},
+		{",ingress.enabled=true,traefikRetry.ingress=true", []string{"traefik.io/v1alpha1"}, false},
+		{",ingress.enabled=true", nil, false},
+		{"", []string{"traefik.io/v1alpha1"}, false},
+	} {
+		files, err := tryRender(t, input{set: named + tt.set, serves: tt.serves})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(files["siglab/templates/NOTES.txt"], "traefikRetry.ingress=true"); got != tt.want {
+			t.Errorf("%q on a cluster with %q: the notes name the retry: %v, want %v", tt.set, tt.serves, got, tt.want)
 		}
 	}
 }

@@ -55,6 +55,11 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{/* Name of the Middleware that lets Traefik try another pod. */}}
+{{- define "siglab.retryName" -}}
+{{ include "siglab.fullname" . }}-retry
+{{- end }}
+
 {{/* Image of the service. */}}
 {{- define "siglab.image" -}}
 {{- include "siglab.imageRef" (dict "image" .Values.image "tag" (.Values.image.tag | default .Chart.AppVersion)) }}
