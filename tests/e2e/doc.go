@@ -11,6 +11,7 @@
 //	GATEWAY      a Gateway that takes routes of all namespaces (gateway/public); empty: no HTTPRoute is tried
 //	GATEWAY_URL  where it listens (INGRESS_URL)
 //	PROXY_CIDR   addresses the proxy calls from, which the service then believes (0.0.0.0/0: this cluster is for tests)
+//	TRAEFIK_IMAGE  a Traefik, which the tests run beside the cluster's own proxy (traefik:v3.6.7); they reach it on a node's address
 //	RATE         requests a second of the load (120)
 //
 // What they cannot show is that NetworkPolicies hold where no network enforces them; tests/chart proves their content, and a kind cluster with an

@@ -1,10 +1,14 @@
 package e2e_test
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -53,6 +57,7 @@ func TestRelease(t *testing.T) {
 		{"Install", s.install},
 		{"FrontEnd", s.frontEnd},
 		{"LoadWithoutLoss", s.loaded},
+		{"Killed", s.killed},
 		{"StoresDeleted", s.storesDeleted},
 		{"Refusals", s.refusals},
 		{"UninstallAndAgain", s.uninstallAndAgain},
@@ -186,26 +191,43 @@ func (s *suite) frontEnd(t *testing.T) {
 	}
 }
 
-// loaded keeps a steady load on while the release goes through what operation brings, and wants every request answered as it must be.
-func (s *suite) loaded(t *testing.T) {
+// startLoad logs in through a proxy and sends load through it, until its end or the test's.
+func (s *suite) startLoad(t *testing.T, c *client, prefix string) *load {
+	t.Helper()
 	rate, err := strconv.Atoi(setting("RATE", "120"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.ingress.login(t, s.admin["admin-username"], s.admin["admin-password"])
-	s.load = startLoad(s.ingress, "CARGA", rate)
-	ended := false
-	defer func() {
-		if !ended {
-			s.load.end()
-		}
-	}()
-	l := s.load
+	c.login(t, s.admin["admin-username"], s.admin["admin-password"])
+	l := startLoad(c, prefix, rate)
+	t.Cleanup(l.end)
 	until(t, time.Minute, "machines to work with", func() (bool, string) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return len(l.live) > machinesKept/2, fmt.Sprint(len(l.live))
 	})
+	return l
+}
+
+// nothingLost ends the load and compares what was acknowledged with what is there.
+func (s *suite) nothingLost(t *testing.T, l *load) {
+	t.Helper()
+	l.end()
+	differences, machines, records := l.compare(t)
+	t.Logf("compared %d machines, %d records and %d removals with what was acknowledged; %d codes were left out because an answer to them was lost", machines, records, len(l.gone), len(l.doubtful))
+	if len(differences) > 0 {
+		t.Errorf("%d differences:\n%s", len(differences), strings.Join(differences[:min(20, len(differences))], "\n"))
+	}
+	if machines < machinesKept/4 || records == 0 {
+		t.Errorf("only %d machines and %d records could be compared", machines, records)
+	}
+}
+
+// loaded keeps a steady load on while the release goes through what operation brings, and wants every request answered as it must be.
+func (s *suite) loaded(t *testing.T) {
+	s.load = s.startLoad(t, s.ingress, "CARGA")
+	l := s.load
+	rate := l.rate.Load()
 	// during runs one act under load, gives what it sets off time to show, and wants no failure.
 	during := func(name string, act func(t *testing.T)) {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
@@ -263,7 +285,7 @@ func (s *suite) loaded(t *testing.T) {
 			"autoscaling.behavior.scaleDown.policies[0].type=Pods,autoscaling.behavior.scaleDown.policies[0].value=4,autoscaling.behavior.scaleDown.policies[0].periodSeconds=15,"+
 			"autoscaling.behavior.scaleDown.policies[1].type=Percent,autoscaling.behavior.scaleDown.policies[1].value=100,autoscaling.behavior.scaleDown.policies[1].periodSeconds=15",
 			"--set", fmt.Sprintf("autoscaling.maxReplicas=5,autoscaling.targetCPUUtilizationPercentage=%.0f", max(10, usual*1000*1.25)))
-		l.rate.Store(int64(rate) * 17 / 10)
+		l.rate.Store(rate * 17 / 10)
 		took := until(t, 3*time.Minute, "more than 3 ready pods", func() (bool, string) {
 			ready := 0
 			for _, p := range s.pods(t, "api") {
@@ -277,7 +299,7 @@ func (s *suite) loaded(t *testing.T) {
 		s.watchResources(t)
 	})
 	during("HPA scales down", func(t *testing.T) {
-		l.rate.Store(int64(rate))
+		l.rate.Store(rate)
 		took := s.settled(t, 4*time.Minute, 3)
 		t.Logf("3 pods again after %s", took.Round(time.Second))
 	})
@@ -288,19 +310,9 @@ func (s *suite) loaded(t *testing.T) {
 		}
 	}
 
-	t.Run("SIGKILL", s.sigkill)
 	t.Run("Wrong_password", s.wrongPassword)
 
-	l.end()
-	ended = true
-	differences, machines, records := l.compare(t)
-	t.Logf("compared %d machines, %d records and %d removals with what was acknowledged; %d codes were left out because an answer to them was lost", machines, records, len(l.gone), len(l.doubtful))
-	if len(differences) > 0 {
-		t.Errorf("%d differences:\n%s", len(differences), strings.Join(differences[:min(20, len(differences))], "\n"))
-	}
-	if machines < machinesKept/4 || records == 0 {
-		t.Errorf("only %d machines and %d records could be compared", machines, records)
-	}
+	s.nothingLost(t, l)
 	s.upgrade(t)
 }
 
@@ -328,62 +340,132 @@ func (s *suite) evict(t *testing.T) {
 	s.settled(t, 2*time.Minute, 3)
 }
 
-// sigkill kills one instance's process, as the kernel does when memory runs out. Nothing drains: what is in flight on it is lost, and the proxy
-// answers 502 for what it still sends there until the cluster has told it; started anew, the instance answers 503 until it is ready. This proxy
-// sends nothing again by itself, so the clients of this phase do, as a proxy that retries would: then every request must be answered, and nothing
-// acknowledged may be lost or doubled.
-func (s *suite) sigkill(t *testing.T) {
-	l := s.load
-	victim := s.pods(t, "api")[0].Metadata.Name
+// killed kills the process of each pod in turn, as the kernel does when memory runs out, under load through a Traefik that tries another pod when
+// one takes no connection. Nothing drains, so what was in flight on the pod is lost, and nobody sends it again. That alone may fail, and what was
+// acknowledged must be there once.
+func (s *suite) killed(t *testing.T) {
+	served := func(c *client) {
+		until(t, time.Minute, "the Ingress", func() (bool, string) {
+			a, err := c.call("GET", "/api/sistema/health", nil)
+			return err == nil && a.status == 200, fmt.Sprint(a.status, err)
+		})
+	}
+	proxy := s.startProxy(t)
+	t.Cleanup(func() {
+		s.upgrade(t)
+		served(s.ingress)
+	})
+	// As many pods as there are, so that each one killed is one that was there before.
+	s.upgrade(t, "--set", "traefikRetry.ingress=true,ingress.className="+proxy.class+",networkPolicy.controllerNamespaces={"+proxy.namespace+"},autoscaling.maxReplicas=3")
+	s.settled(t, 2*time.Minute, 3)
+	c := &client{base: proxy.url, host: ingressHost, http: s.ingress.http}
+	served(c)
+	l := s.startLoad(t, c, "MUERTE")
+	t.Cleanup(func() {
+		l.end()
+		t.Logf("what clients saw:\n%s", l.table())
+	})
 	killers := s.namespace + "-kill"
 	makeNamespace(t, killers, "privileged")
-	script := `for d in /proc/[0-9]*; do
-  if /bin/busybox tr '\0' '\n' <$d/environ 2>/dev/null | /bin/busybox grep -qx "POD_NAME=$VICTIM" && /bin/busybox grep -q serve $d/cmdline; then kill -9 ${d#/proc/} && echo killed && exit 0; fi
-done; exit 1`
-	pod := map[string]any{
-		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "kill", "namespace": killers},
-		"spec": map[string]any{"hostPID": true, "restartPolicy": "Never", "containers": []any{map[string]any{
-			"name": "kill", "image": "redis:8.2-alpine", "command": []string{"sh", "-c", script}, "env": []any{map[string]string{"name": "VICTIM", "value": victim}},
-			"securityContext": map[string]any{"privileged": true, "runAsUser": 0},
-		}}},
+	for i, victim := range s.pods(t, "api") {
+		name := victim.Metadata.Name
+		t.Run(fmt.Sprintf("Pod_%d", i+1), func(t *testing.T) {
+			p := l.enter(fmt.Sprintf("SIGKILL of pod %d", i+1))
+			kill := s.killer(t, killers, name)
+			tries, answers := proxy.badGateways(t)
+			from, to := kill()
+			until(t, time.Minute, "the restart", func() (bool, string) {
+				for _, x := range s.pods(t, "api") {
+					if x.Metadata.Name == name {
+						return x.restarts() == victim.restarts()+1 && x.ready(), fmt.Sprintf("%+v", x.Status)
+					}
+				}
+				return false, "the pod is gone"
+			})
+			s.quiet(l, 3*time.Second)
+			triesAfter, answersAfter := proxy.badGateways(t)
+			again := triesAfter - tries - (answersAfter - answers)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			inFlight, failed := p.inFlight(from, to)
+			t.Logf("%s died within %s, with %d requests in flight in that time, of which %d failed; of %d requests in all %d failed, and the proxy tried another pod %d times",
+				name, to.Sub(from).Round(time.Millisecond), inFlight, failed, p.requests, p.failed, again)
+			if p.failed > failed {
+				t.Errorf("%d requests failed that were not in flight when the pod died:\n%s", p.failed-failed, strings.Join(p.said, "\n"))
+			}
+			if again == 0 {
+				t.Error("no request was sent to the dead pod, so that nothing was shown")
+			}
+			if rate := float64(p.requests) / time.Since(p.began).Seconds(); rate < 100 {
+				t.Errorf("the load was %.0f requests a second, want 100 or more", rate)
+			}
+		})
 	}
-	if node := strings.TrimSpace(s.kubectl(t, "get", "pod", victim, "-o", "jsonpath={.spec.nodeName}")); node != "" {
-		pod["spec"].(map[string]any)["nodeName"] = node
+	s.nothingLost(t, l)
+}
+
+// killer returns a function that kills the pod's process, and says between which two moments it died: just before the signal could be sent,
+// and when the process was seen to be gone.
+func (s *suite) killer(t *testing.T, namespace, victim string) func() (from, to time.Time) {
+	t.Helper()
+	pod := map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": victim, "namespace": namespace},
+		"spec": map[string]any{
+			"hostPID": true, "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "nodeName": s.kubectl(t, "get", "pod", victim, "-o", "jsonpath={.spec.nodeName}"),
+			"containers": []any{map[string]any{
+				"name": "kill", "image": "redis:8.2-alpine", "command": []string{"/bin/busybox", "sleep", "600"},
+				"securityContext": map[string]any{"privileged": true, "runAsUser": 0},
+			}},
+		},
 	}
 	manifest, err := json.Marshal(pod)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.retry.Store(true)
-	p := l.enter("SIGKILL")
 	apply(t, string(manifest))
-	until(t, time.Minute, "the kill", func() (bool, string) {
-		out, err := try(time.Minute, "", "kubectl", "-n", killers, "get", "pod", "kill", "-o", "jsonpath={.status.phase}")
-		return out == "Succeeded", fmt.Sprint(out, err)
-	})
-	until(t, time.Minute, "the restart", func() (bool, string) {
-		for _, x := range s.pods(t, "api") {
-			if x.Metadata.Name == victim {
-				return x.restarts() == 1 && x.ready(), fmt.Sprintf("%+v", x.Status)
-			}
+	release{namespace: namespace}.kubectl(t, "wait", "pod/"+victim, "--for=condition=Ready", "--timeout=1m")
+	// Its entry in /proc goes when its last thread has ended, and so after its connections.
+	script := `for d in /proc/[0-9]*; do
+  if /bin/busybox tr '\0' '\n' 2>/dev/null <$d/environ | /bin/busybox grep -qx "POD_NAME=$0" && /bin/busybox grep -q serve $d/cmdline; then
+    echo found; read go; kill -9 ${d#/proc/}
+    while [ -d $d ]; do :; done
+    echo gone; exit
+  fi
+done`
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, "kubectl", "-n", namespace, "exec", "-i", victim, "--", "sh", "-c", script, victim)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	said := func(want string) {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("the killer of %s says %q and not %q: %v %s", victim, lines.Text(), want, cmd.Wait(), errs.String())
 		}
-		return false, "the pod is gone"
-	})
-	s.quiet(l, 3*time.Second)
-	l.enter("between")
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.retry.Store(false)
-	window := p.last.Sub(p.first)
-	t.Logf("%d of %d requests were sent again, those of %s; at most %d were in flight at once", p.again, p.requests, window.Round(time.Millisecond), p.atOnce)
-	if p.failed > 0 {
-		t.Errorf("%d of %d requests failed for good:\n%s", p.failed, p.requests, strings.Join(p.said, "\n"))
 	}
-	if p.again == 0 {
-		t.Error("no request noticed the kill, so it was none")
-	}
-	if p.failed == 0 && window > 10*time.Second {
-		t.Errorf("requests went to the dead for %s", window)
+	said("found")
+	return func() (from, to time.Time) {
+		from = time.Now()
+		if _, err := io.WriteString(in, "go\n"); err != nil {
+			t.Fatal(err)
+		}
+		said("gone")
+		to = time.Now()
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		return from, to
 	}
 }
 

@@ -16,17 +16,14 @@ import (
 )
 
 // load sends requests at a steady rate, whatever the answers take (an open loop), and remembers what was acknowledged, so that it can be
-// compared with what is there afterwards. A request counts as failed unless it gets the status that it must get. Nothing is sent twice, but
-// where retry is set: then a request that was not delivered or not begun is sent again, under the same Idempotency-Key.
+// compared with what is there afterwards. A request counts as failed unless it gets the status that it must get, and nothing is sent twice.
 type load struct {
-	c        *client
-	prefix   string
-	rate     atomic.Int64
-	inFlight atomic.Int64
-	sent     atomic.Int64
-	retry    atomic.Bool
-	stop     chan struct{}
-	done     sync.WaitGroup
+	c      *client
+	prefix string
+	rate   atomic.Int64
+	stop   chan struct{}
+	ended  sync.Once
+	done   sync.WaitGroup
 
 	mu       sync.Mutex
 	random   *rand.Rand
@@ -54,13 +51,28 @@ type phase struct {
 	requests int
 	writes   int
 	failed   int
-	again    int // requests that were sent again
 	said     []string
-	first    time.Time // of the failures and of those sent again
-	last     time.Time
-	atOnce   int64
-	latency  []time.Duration
+	spans    []span
 	servers  map[string]bool
+}
+
+// span is a request's time, from before it was sent until its answer was there or was given up.
+type span struct {
+	began, ended time.Time
+	failed       bool
+}
+
+// inFlight returns how many of the phase's requests were under way between two moments, for some of that time at least, and how many of them failed.
+func (p *phase) inFlight(from, to time.Time) (requests, failed int) {
+	for _, s := range p.spans {
+		if s.began.Before(to) && s.ended.After(from) {
+			requests++
+			if s.failed {
+				failed++
+			}
+		}
+	}
+	return requests, failed
 }
 
 const machinesKept = 200
@@ -91,8 +103,10 @@ func (l *load) enter(name string) *phase {
 	return l.phase
 }
 
-// end stops sending and waits for the last answer.
-func (l *load) end() {
+// end stops sending and waits for the last answer; once is enough.
+func (l *load) end() { l.ended.Do(l.finish) }
+
+func (l *load) finish() {
 	close(l.stop)
 	l.done.Wait()
 	l.mu.Lock()
@@ -127,7 +141,6 @@ func (l *load) one() {
 	write := true
 	var method, path string
 	var body any
-	var headers []string
 	status, settle := 200, func(bool) {}
 	switch {
 	case m == nil || dice < 3 && len(l.live) < machinesKept || dice < 30 && len(l.live) < machinesKept/2:
@@ -191,22 +204,9 @@ func (l *load) one() {
 	m.uses++
 	l.mu.Unlock()
 
-	l.inFlight.Add(1)
 	began := time.Now()
-	if method == "POST" {
-		headers = append(headers, "Idempotency-Key", fmt.Sprintf("%s-%d", fresh, l.sent.Add(1)))
-	}
-	a, err := l.c.call(method, path, body, headers...)
-	// A 502 is the proxy's word that nobody lived to answer; a 503 says Retry-After: nothing was done.
-	tries := 1
-	for began := time.Now(); l.retry.Load() && time.Since(began) < 10*time.Second && (err != nil || a.status == http.StatusBadGateway || a.status == http.StatusServiceUnavailable); tries++ {
-		time.Sleep(100 * time.Millisecond)
-		if a, err = l.c.call(method, path, body, headers...); err == nil && method == "DELETE" && a.status == http.StatusNotFound {
-			a.status = status // the first try did it, and its answer was lost
-		}
-	}
-	took := time.Since(began)
-	l.inFlight.Add(-1)
+	a, err := l.c.call(method, path, body)
+	ended := time.Now()
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,26 +217,16 @@ func (l *load) one() {
 	if write {
 		p.writes++
 	}
-	p.latency = append(p.latency, took)
+	p.spans = append(p.spans, span{began, ended, !ok})
 	if a.server != "" {
 		p.servers[a.server] = true
-	}
-	p.atOnce = max(p.atOnce, l.inFlight.Load())
-	if tries > 1 {
-		p.again++
 	}
 	if !ok {
 		p.failed++
 		if len(p.said) < 8 {
-			p.said = append(p.said, fmt.Sprintf("at %.1f s: %s %s after %s and %d tries: %d %v %s (server %q)", began.Sub(p.began).Seconds(), method, path,
-				took.Round(time.Millisecond), tries, a.status, err, cut(a.body), a.server))
+			p.said = append(p.said, fmt.Sprintf("at %.3f s: %s %s after %s: %d %v %s (server %q)", began.Sub(p.began).Seconds(), method, path,
+				ended.Sub(began).Round(time.Millisecond), a.status, err, cut(a.body), a.server))
 		}
-	}
-	if !ok || tries > 1 {
-		if p.first.IsZero() {
-			p.first = began
-		}
-		p.last = began
 	}
 }
 
@@ -293,17 +283,21 @@ func (l *load) table() string {
 	defer l.mu.Unlock()
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "phase\tseconds\trequests\tper second\twrites\tsent again\tfailed\tp50 ms\tp95 ms\tp99 ms\tmax ms\tservers\t")
+	fmt.Fprintln(w, "phase\tseconds\trequests\tper second\twrites\tfailed\tp50 ms\tp95 ms\tp99 ms\tmax ms\tservers\t")
 	for _, p := range l.phases {
-		slices.Sort(p.latency)
+		var latency []time.Duration
+		for _, s := range p.spans {
+			latency = append(latency, s.ended.Sub(s.began))
+		}
+		slices.Sort(latency)
 		at := func(q float64) float64 {
-			if len(p.latency) == 0 {
+			if len(latency) == 0 {
 				return 0
 			}
-			return float64(p.latency[min(len(p.latency)-1, int(q*float64(len(p.latency))))].Microseconds()) / 1000
+			return float64(latency[min(len(latency)-1, int(q*float64(len(latency))))].Microseconds()) / 1000
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%d\t%.0f\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t\n", p.name, p.lasted.Seconds(), p.requests, float64(p.requests)/p.lasted.Seconds(),
-			p.writes, p.again, p.failed, at(.5), at(.95), at(.99), at(1), len(p.servers))
+		fmt.Fprintf(w, "%s\t%.0f\t%d\t%.0f\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t\n", p.name, p.lasted.Seconds(), p.requests, float64(p.requests)/p.lasted.Seconds(),
+			p.writes, p.failed, at(.5), at(.95), at(.99), at(1), len(p.servers))
 	}
 	w.Flush()
 	return out.String()
