@@ -265,6 +265,7 @@ func hashersFor(cores int) int { return max(1, cores/2) }
 func (o Options) telemetry(ctx context.Context) (*telemetry.Telemetry, error) {
 	return telemetry.New(ctx, telemetry.Options{
 		Level: o.Config.LogLevel, ServerID: o.Config.ServerID, Version: o.Build.Version, Commit: o.Build.Commit, Out: o.Stdout,
+		NoMetrics: !o.Config.MetricsEnabled,
 	})
 }
 

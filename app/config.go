@@ -93,6 +93,9 @@ type Config struct {
 	CORSOrigins []string `envconfig:"CORS_ORIGINS"`
 	// TrustedProxies are the networks whose X-Forwarded-For and X-Forwarded-Proto are believed, as 10.0.0.0/8.
 	TrustedProxies []Prefix `envconfig:"TRUSTED_PROXIES"`
+	// MetricsEnabled false records no request and no operation of a store, which shows what recording them costs. Alerts, dashboards and
+	// the autoscaler go blind.
+	MetricsEnabled bool `envconfig:"METRICS_ENABLED" default:"true"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `envconfig:"LOG_LEVEL" default:"info"`
 }

@@ -141,6 +141,8 @@ type near struct {
 	entries *lru.Cache[string, *list]
 	bytes   int
 
+	machines *lru.Cache[string, *one] // single ones, by key
+
 	whole atomic.Pointer[list] // the last whole list, for when it cannot be read
 	aged  atomic.Bool          // the metric of the stale list's age is not 0
 }
@@ -149,6 +151,10 @@ func newNear(cfg Config) (*near, error) {
 	n := &near{service: cfg.Maquinas, metrics: cfg.Telemetry.Metrics, ttl: cfg.CacheTTL, now: cfg.Now}
 	var err error
 	n.entries, err = lru.NewWithEvict(nearEntries, func(_ string, l *list) { n.bytes -= 2 * len(l.body) }) // runs under mu
+	if err != nil {
+		return nil, err
+	}
+	n.machines, err = lru.New[string, *one](nearMachines)
 	return n, err
 }
 

@@ -247,25 +247,31 @@ type oneOrMany struct{}
 
 // oneMaquina answers one machine, or 304 when the client has it.
 func (x *exchange) oneMaquina(ctx context.Context, codigo string) error {
-	var m maquinas.Maquina
-	err := x.api.limit.do(ctx, ofMachines, func() (err error) {
-		m, err = x.api.cfg.Maquinas.ByCodigo(ctx, texto.Clean(codigo))
-		return err
-	})
-	if err != nil {
-		return err
+	codigo = texto.Clean(codigo)
+	n := x.api.near
+	o := n.one(ctx, codigo)
+	if o == nil {
+		var f maquinas.Ficha
+		err := x.api.limit.do(ctx, ofMachines, func() (err error) {
+			f, err = x.api.cfg.Maquinas.ByCodigo(ctx, codigo)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		o = newOne(f)
+		n.putOne(codigo, o)
 	}
 	h := x.Header()
-	etag := m.ETag()
-	h["Etag"] = []string{etag}
+	h["Etag"] = o.etag
 	h["Cache-Control"] = x.api.lists.cacheControl
 	h.Add("Vary", "Authorization, Cookie")
-	if found, ok := matches(x.r.Header["If-None-Match"], etag, true); found && ok {
+	if found, ok := matches(x.r.Header["If-None-Match"], o.etag[0], true); found && ok {
 		x.WriteHeader(http.StatusNotModified)
 		return nil
 	}
 	// Its tag is also what If-Match names, so the bytes must not depend on the coding: they are never compressed.
-	x.sendPlain(http.StatusOK, "application/json", encode(maquinaOf(m)))
+	x.sendPlain(http.StatusOK, "application/json", o.body)
 	return nil
 }
 

@@ -170,8 +170,8 @@ func (a *API) finish(x *exchange) {
 	if entry == nil {
 		return
 	}
-	fields := make([]zapcore.Field, 0, 14)
-	fields = append(fields,
+	pooled := a.fields.Get().(*[]zapcore.Field) // the encoder is done with them when Write returns
+	fields := append((*pooled)[:0],
 		zap.String("request_id", x.id),
 		zap.String("route", x.route),
 		zap.String("method", telemetry.Method(x.r.Method)),
@@ -189,7 +189,11 @@ func (a *API) finish(x *exchange) {
 	if x.refused {
 		fields = append(fields, zap.Bool("refused", true))
 	}
-	entry.Write(append(fields, telemetry.LogFields(ctx)...)...)
+	fields = append(fields, telemetry.LogFields(ctx)...)
+	entry.Write(fields...)
+	clear(fields)
+	*pooled = fields
+	a.fields.Put(pooled)
 }
 
 // maxRequestID is the longest identifier that is taken over from a client, in bytes.

@@ -26,6 +26,7 @@ type Cache struct {
 	last      map[string]string // the token that this replica saw last, by space
 	unsettled map[string]uint64 // spaces whose last write is not announced, with a count that grows with each such write
 	writes    map[string]uint64 // writes of this replica, by space
+	looks     map[string]*looks // at the generation, by space
 	wake      chan struct{}
 }
 
@@ -33,7 +34,7 @@ type Cache struct {
 func New(store Store, observe func(cache, result string)) *Cache {
 	return &Cache{
 		store: store, observe: observe,
-		last: map[string]string{}, unsettled: map[string]uint64{}, writes: map[string]uint64{},
+		last: map[string]string{}, unsettled: map[string]uint64{}, writes: map[string]uint64{}, looks: map[string]*looks{},
 		wake: make(chan struct{}, 1),
 	}
 }
@@ -41,14 +42,23 @@ func New(store Store, observe func(cache, result string)) *Cache {
 // Generation returns the space's current token. An error means that none can be had, and nothing cached may be served but
 // what a caller marks as old.
 func (c *Cache) Generation(ctx context.Context, space string) (string, error) {
-	if c.isUnsettled(space) {
+	c.mu.Lock()
+	unsettled, shared := c.unsettled[space] > 0, c.looks[space]
+	if shared == nil {
+		shared = &looks{}
+		c.looks[space] = shared
+	}
+	c.mu.Unlock()
+	if unsettled {
 		return "", ErrUnsettled
 	}
-	gen, err := c.store.Generation(ctx, space)
-	if err == nil {
-		c.saw(space, gen)
-	}
-	return gen, err
+	return shared.ask(ctx, func(ctx context.Context) (string, error) {
+		gen, err := c.store.Generation(ctx, space)
+		if err == nil {
+			c.saw(space, gen)
+		}
+		return gen, err
+	})
 }
 
 // Seen returns the token that this replica saw last, to be handed to Advance by a writer that takes it before it commits.
@@ -133,6 +143,12 @@ func (c *Cache) isUnsettled(space string) bool {
 // Read returns an entry's value, or has load make it and keeps that. Callers who miss at the same time share one load. name
 // labels the metric. A store that is down costs a load, never an error.
 func Read[T any](ctx context.Context, c *Cache, name, space, key string, load func(context.Context) (T, error)) (T, error) {
+	v, _, err := ReadGeneration(ctx, c, name, space, key, load)
+	return v, err
+}
+
+// ReadGeneration is Read, and returns the token under which the value is the current one too; empty when the store did not say.
+func ReadGeneration[T any](ctx context.Context, c *Cache, name, space, key string, load func(context.Context) (T, error)) (T, string, error) {
 	var zero T
 	var gen string
 	var value []byte
@@ -145,10 +161,12 @@ func Read[T any](ctx context.Context, c *Cache, name, space, key string, load fu
 		var v T
 		if value != nil && json.Unmarshal(value, &v) == nil {
 			c.observe(name, "hit")
-			return v, nil
+			return v, gen, nil
 		}
 	} else if ctx.Err() != nil {
-		return zero, ctx.Err()
+		return zero, "", ctx.Err()
+	} else {
+		gen = ""
 	}
 	c.observe(name, "miss")
 	// A caller may only share a load that began after every write it could know of: one under the same token or, without
@@ -177,8 +195,8 @@ func Read[T any](ctx context.Context, c *Cache, name, space, key string, load fu
 	select {
 	case r := <-done:
 		v, _ := r.Val.(T)
-		return v, r.Err
+		return v, gen, r.Err
 	case <-ctx.Done():
-		return zero, ctx.Err()
+		return zero, "", ctx.Err()
 	}
 }

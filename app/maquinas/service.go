@@ -70,10 +70,22 @@ func (s *Service) load(ctx context.Context, q Query) (Pagina, error) {
 	return p, err
 }
 
+// Ficha is a machine as it was read.
+type Ficha struct {
+	Maquina
+	At  time.Time // when it was read from the store or written to it, by the clock of the replica that did
+	Gen string    `json:"-"` // the cache's generation under which it is current; empty when that is not known
+}
+
 // ByCodigo returns one machine, or NotFound.
-func (s *Service) ByCodigo(ctx context.Context, codigo string) (Maquina, error) {
-	return cache.Read(ctx, s.Cache, "maquina", Space, entry(clave.Of(codigo)),
-		func(ctx context.Context) (Maquina, error) { return s.Store.ByCodigo(ctx, codigo) })
+func (s *Service) ByCodigo(ctx context.Context, codigo string) (Ficha, error) {
+	f, gen, err := cache.ReadGeneration(ctx, s.Cache, "maquina", Space, entry(clave.Of(codigo)), func(ctx context.Context) (Ficha, error) {
+		at := s.Now()
+		m, err := s.Store.ByCodigo(ctx, codigo)
+		return Ficha{Maquina: m, At: at}, err
+	})
+	f.Gen = gen
+	return f, err
 }
 
 // Add registers a machine. Conflict says that the code exists. With a key that was used for the same body it returns what was
@@ -88,7 +100,7 @@ func (s *Service) Add(ctx context.Context, e Entrada, key *idempotency.Key) (Maq
 	m, added, err := s.Store.Insert(ctx, m, key)
 	switch {
 	case err == nil && added:
-		s.announce(ctx, seen, m.Codigo, m)
+		s.announce(ctx, seen, m.Codigo, &m)
 	case err == nil, uncertain(err): // a replay's first answer was lost, perhaps before its write was announced
 		s.announce(ctx, seen, codigo, nil)
 	}
@@ -96,8 +108,12 @@ func (s *Service) Add(ctx context.Context, e Entrada, key *idempotency.Key) (Maq
 }
 
 // announce makes every replica see a committed write from now on, with what it made of the machine, nil when that is not known.
-func (s *Service) announce(ctx context.Context, seen, codigo string, m any) {
-	s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, entry(clave.Of(codigo)), m)
+func (s *Service) announce(ctx context.Context, seen, codigo string, m *Maquina) {
+	var value any
+	if m != nil {
+		value = Ficha{Maquina: *m, At: s.Now()}
+	}
+	s.Cache.Advance(context.WithoutCancel(ctx), Space, seen, entry(clave.Of(codigo)), value)
 }
 
 // uncertain says that a write may have been committed although it failed: its answer may have been lost on the way.
@@ -136,7 +152,7 @@ func (s *Service) Update(ctx context.Context, e Entrada, pre Precondition) (Maqu
 		return m.Change(e)
 	})
 	if err == nil {
-		s.announce(ctx, seen, m.Codigo, m)
+		s.announce(ctx, seen, m.Codigo, &m)
 	} else if uncertain(err) {
 		s.announce(ctx, seen, e.Codigo, nil)
 	}

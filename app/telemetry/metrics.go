@@ -62,6 +62,7 @@ type Metrics struct {
 	// BcryptDuration takes the seconds one hash or comparison took, waiting left out.
 	BcryptDuration prometheus.Histogram
 
+	off        bool // nothing is recorded for a request
 	requests   *prometheus.HistogramVec
 	operations *prometheus.HistogramVec
 
@@ -168,6 +169,9 @@ func Method(method string) string {
 // ObserveRequest records one answered request. route is the template that matched, Unmatched (or empty) when none did; a status
 // outside 100 to 599 counts as 500. traceID, when it is not empty, becomes the exemplar and should be a sampled trace's.
 func (m *Metrics) ObserveRequest(route, method string, status int, synthetic bool, d time.Duration, traceID string) {
+	if m.off {
+		return
+	}
 	if route == "" {
 		route = Unmatched
 	}
@@ -212,6 +216,9 @@ func (m *Metrics) newRequestChild(key requestKey) prometheus.Observer {
 // operation is SQL's verb or the command's name; one that is not in the list of this package counts as _OTHER. An error that
 // only says "not there" (sql.ErrNoRows, redis.Nil, mongo.ErrNoDocuments) is an answer: pass nil for it.
 func (m *Metrics) Operations(system string) func(operation string, err error, d time.Duration) {
+	if m.off {
+		return func(string, error, time.Duration) {}
+	}
 	system = within(dependencies[:], system)
 	type pair struct{ ok, failed prometheus.Observer }
 	known := make(map[string]*atomic.Pointer[pair], len(operations))
@@ -251,6 +258,9 @@ func (m *Metrics) Login(result string) { m.logins[within(logins[:], result)].Inc
 // CacheRequest counts a look-up: cache is listar, maquina or dashboard; result is near (this pod's memory), hit (Redis), miss
 // or stale.
 func (m *Metrics) CacheRequest(cache, result string) {
+	if m.off {
+		return
+	}
 	if c, ok := m.cache[[2]string{cache, result}]; ok {
 		c.Inc()
 		return

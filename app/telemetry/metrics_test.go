@@ -38,6 +38,23 @@ func wantLines(t *testing.T, got string, want ...string) {
 	}
 }
 
+// What costs something for each request can be left out; what tells how the process is stays.
+func TestWithoutMetrics(t *testing.T) {
+	tel := start(t, telemetry.Options{ServerID: "pod-1", NoMetrics: true})
+	m := tel.Metrics
+	m.ObserveRequest("/api/maquinas/listar", "GET", 200, false, time.Millisecond, "")
+	m.CacheRequest("listar", "near")
+	m.Operations("mysql")("SELECT", nil, time.Millisecond)
+	m.DependencyUp("redis", false)
+	got := scrape(t, tel)
+	wantLines(t, got, `siglab_dependency_up{dependency="redis"} 0`, `siglab_cache_requests_total{cache="listar",result="near"} 0`)
+	for _, name := range []string{"http_server_request_duration_seconds_count", "db_client_operation_duration_seconds_count"} {
+		if strings.Contains(got, name+"{") {
+			t.Errorf("%s is recorded", name)
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	tel := start(t, telemetry.Options{ServerID: "pod-1", Version: "1.2.3", Commit: "abc"})
 	m := tel.Metrics

@@ -57,6 +57,8 @@ type Options struct {
 	// Version and Commit are the build's, for siglab_build_info and the spans' resource.
 	Version string
 	Commit  string
+	// NoMetrics leaves out what is recorded for each request and each operation of a store.
+	NoMetrics bool
 	// Out takes the log, one JSON object a line; standard output when nil. Lines below warn may reach it 200 ms late.
 	Out io.Writer
 }
@@ -103,6 +105,7 @@ func New(ctx context.Context, o Options) (*Telemetry, error) {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	t.Metrics = newMetrics(t.Registry, o.Version, o.Commit)
+	t.Metrics.off = o.NoMetrics
 	return t, nil
 }
 
