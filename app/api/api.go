@@ -67,7 +67,6 @@ type API struct {
 	verified   *verified
 	limit      *limiter
 	compressor *compressor
-	spec       []byte    // /openapi.json
 	fields     sync.Pool // of *[]zapcore.Field, for the log's lines: 900 bytes a request otherwise
 }
 
@@ -88,9 +87,6 @@ func New(cfg Config) (*API, error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	a.routes()
-	if a.spec, err = a.openAPI(); err != nil {
-		return nil, fmt.Errorf("api: %w", err)
-	}
 	a.registerDocs()
 	a.chain, err = allowOrigins(cfg.Origins, http.HandlerFunc(a.route))
 	return a, err

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/tidwall/gjson"
+
 	"siglab/app/errs"
 )
 
@@ -95,57 +97,55 @@ func decode(raw []byte, fields []field) error {
 	if !json.Valid(raw) {
 		return errMalformed("El cuerpo de la petición no es JSON válido.")
 	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if first, err := d.Token(); err != nil || first != json.Delim('{') {
-		var bad errs.Fields
+	var bad errs.Fields
+	object := gjson.ParseBytes(raw) // which takes for granted that it is valid
+	if !object.IsObject() {
 		bad.Add("body", "El cuerpo de la petición debe ser un objeto JSON.", nil)
 		return bad.Err()
 	}
-	var bad errs.Fields
+	var failure error
 	seen := make([]bool, len(fields))
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return errMalformed("El cuerpo de la petición no es JSON válido.")
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return errMalformed("El cuerpo de la petición no es JSON válido.")
-		}
+	object.ForEach(func(key, value gjson.Result) bool {
 		for i, f := range fields {
-			if f.name != key {
+			if f.name != key.Str {
 				continue
 			}
 			if seen[i] {
-				return errMalformed("El campo " + f.name + " aparece más de una vez en el cuerpo.")
+				failure = errMalformed("El campo " + f.name + " aparece más de una vez en el cuerpo.")
+				return false
 			}
 			seen[i] = true
-			switch value[0] {
-			case '"':
-				if err := json.Unmarshal(value, f.to); err != nil || mangled(value, *f.to) {
-					return errMalformed("El campo " + f.name + " contiene caracteres que no existen en Unicode.")
+			switch value.Type {
+			case gjson.String:
+				if err := json.Unmarshal([]byte(value.Raw), f.to); err != nil || mangled(value.Raw, *f.to) {
+					failure = errMalformed("El campo " + f.name + " contiene caracteres que no existen en Unicode.")
+					return false
 				}
-			case 'n': // null
+			case gjson.Null:
 			default:
 				bad.Add(f.name, "El campo "+f.name+" debe ser un texto.", scalar(value))
 			}
 		}
+		return true
+	})
+	if failure != nil {
+		return failure
 	}
 	return bad.Err()
 }
 
 // mangled says whether decoding put a replacement for half a surrogate pair, which is no character.
-func mangled(raw []byte, text string) bool {
+func mangled(raw, text string) bool {
 	if !strings.ContainsRune(text, utf8.RuneError) {
 		return false
 	}
-	return strings.Count(text, "\uFFFD") != bytes.Count(raw, []byte("\uFFFD"))+strings.Count(strings.ToLower(string(raw)), `\ufffd`)
+	return strings.Count(text, "\uFFFD") != strings.Count(raw, "\uFFFD")+strings.Count(strings.ToLower(raw), `\ufffd`)
 }
 
 // scalar returns a number or a truth value for the answer, nil for what is larger.
-func scalar(raw json.RawMessage) any {
+func scalar(value gjson.Result) any {
 	var v any
-	if len(raw) > maxEcho || json.Unmarshal(raw, &v) != nil {
+	if len(value.Raw) > maxEcho || json.Unmarshal([]byte(value.Raw), &v) != nil { // a number may be too large to be one
 		return nil
 	}
 	switch v.(type) {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/swaggest/swgui/v5emb"
@@ -62,21 +64,27 @@ func (a *API) openAPI() ([]byte, error) {
 
 // registerDocs adds the document and a page to read and try it, which works without a network.
 func (a *API) registerDocs() {
-	etag := `"` + digest(a.spec) + `"`
+	// Made when it is first asked for: it would be most of what a start takes by itself.
+	document := sync.OnceValues(a.openAPI)
 	a.router.Path(specPath).Methods(http.MethodGet).HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r.Context())
 		x.route, x.quiet = specPath, true
+		spec, err := document()
+		if err != nil {
+			x.fail(fmt.Errorf("api: the document: %w", err))
+			return
+		}
 		h := x.Header()
 		h.Set("Cache-Control", "no-cache")
 		how := codingFor(x.r)
-		tag := strings.TrimSuffix(etag, `"`) + how.suffix() + `"`
+		tag := `"` + digest(spec) + how.suffix() + `"`
 		h.Set("ETag", tag)
 		if found, ok := matches(x.r.Header["If-None-Match"], tag, true); found && ok {
 			h.Set("Vary", "Accept-Encoding")
 			x.WriteHeader(http.StatusNotModified)
 			return
 		}
-		x.send(http.StatusOK, "application/json", a.spec)
+		x.send(http.StatusOK, "application/json", spec)
 	})
 
 	page := v5emb.New("SIGLAB", specPath, docsPath+"/")

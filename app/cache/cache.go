@@ -26,15 +26,17 @@ type Cache struct {
 	last      map[string]string // the token that this replica saw last, by space
 	unsettled map[string]uint64 // spaces whose last write is not announced, with a count that grows with each such write
 	writes    map[string]uint64 // writes of this replica, by space
-	looks     map[string]*looks // at the generation, by space
-	wake      chan struct{}
+
+	looks, announcements map[string]*rounds // by space
+	wake                 chan struct{}
 }
 
 // New makes a cache. observe is told of each read: the cache's name and "hit" or "miss".
 func New(store Store, observe func(cache, result string)) *Cache {
 	return &Cache{
 		store: store, observe: observe,
-		last: map[string]string{}, unsettled: map[string]uint64{}, writes: map[string]uint64{}, looks: map[string]*looks{},
+		last: map[string]string{}, unsettled: map[string]uint64{}, writes: map[string]uint64{},
+		looks: map[string]*rounds{}, announcements: map[string]*rounds{},
 		wake: make(chan struct{}, 1),
 	}
 }
@@ -43,22 +45,28 @@ func New(store Store, observe func(cache, result string)) *Cache {
 // what a caller marks as old.
 func (c *Cache) Generation(ctx context.Context, space string) (string, error) {
 	c.mu.Lock()
-	unsettled, shared := c.unsettled[space] > 0, c.looks[space]
-	if shared == nil {
-		shared = &looks{}
-		c.looks[space] = shared
-	}
+	unsettled, looks := c.unsettled[space] > 0, roundsOf(c.looks, space)
 	c.mu.Unlock()
 	if unsettled {
 		return "", ErrUnsettled
 	}
-	return shared.ask(ctx, func(ctx context.Context) (string, error) {
+	return looks.join(ctx, func(ctx context.Context, _ int) (string, error) {
 		gen, err := c.store.Generation(ctx, space)
 		if err == nil {
 			c.saw(space, gen)
 		}
 		return gen, err
 	})
+}
+
+// roundsOf returns a space's rounds. Called with mu held.
+func roundsOf(all map[string]*rounds, space string) *rounds {
+	r := all[space]
+	if r == nil {
+		r = &rounds{}
+		all[space] = r
+	}
+	return r
 }
 
 // Seen returns the token that this replica saw last, to be handed to Advance by a writer that takes it before it commits.
@@ -74,6 +82,7 @@ func (c *Cache) Seen(space string) string {
 func (c *Cache) Advance(ctx context.Context, space, seen, key string, value any) {
 	c.mu.Lock()
 	c.writes[space]++
+	announcements := roundsOf(c.announcements, space)
 	c.mu.Unlock()
 	var b []byte
 	if value != nil {
@@ -82,9 +91,17 @@ func (c *Cache) Advance(ctx context.Context, space, seen, key string, value any)
 			panic(fmt.Sprintf("cache: %T does not marshal: %v", value, err)) // a fault of the program, not of its input
 		}
 	}
-	gen, err := c.store.Advance(ctx, space, seen, key, b)
+	_, err := announcements.join(ctx, func(ctx context.Context, writers int) (string, error) {
+		if writers > 1 { // what one wrote through, another's next write would make void
+			seen, key, b = "", "", nil
+		}
+		gen, err := c.store.Advance(ctx, space, seen, key, b)
+		if err == nil {
+			c.saw(space, gen)
+		}
+		return gen, err
+	})
 	if err == nil {
-		c.saw(space, gen)
 		return
 	}
 	c.mu.Lock()

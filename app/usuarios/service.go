@@ -160,6 +160,10 @@ func (s *Service) EnsureAdmin(ctx context.Context, username, password string) (b
 	if err != nil {
 		return false, err
 	}
+	// Hashing takes most of a start, and is for nothing in every start but one.
+	if _, _, err := s.Store.ByUsername(ctx, username); err == nil || errs.KindOf(err) != errs.NotFound {
+		return false, err
+	}
 	hash, err := s.Hasher.Hash(ctx, password)
 	if err != nil {
 		return false, err

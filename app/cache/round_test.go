@@ -136,3 +136,51 @@ func TestACallerThatGivesUp(t *testing.T) {
 		gaveUp.Wait()
 	})
 }
+
+// announced is a store that notes when each announcement of a write began.
+type announced struct {
+	slow
+	begun   []time.Time
+	through int // values that were written through
+}
+
+func (s *announced) Advance(_ context.Context, _, _, _ string, value []byte) (string, error) {
+	s.mu.Lock()
+	s.begun = append(s.begun, time.Now())
+	if value != nil {
+		s.through++
+	}
+	s.mu.Unlock()
+	time.Sleep(s.takes)
+	return "g", nil
+}
+
+// TestASharedAnnouncementBeginsAfterItsWrites lets writers announce at the same time. When Advance returns, an announcement has ended that
+// began after the write, however many share it.
+func TestASharedAnnouncementBeginsAfterItsWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &announced{slow: slow{takes: 2 * time.Millisecond}}
+		c := newCache(store)
+		var writers sync.WaitGroup
+		for i := range 41 {
+			writers.Go(func() {
+				time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+				committed := time.Now()
+				c.Advance(t.Context(), space, "", fmt.Sprint(i), i)
+				answered := time.Now()
+				store.mu.Lock()
+				defer store.mu.Unlock()
+				for _, began := range store.begun {
+					if !began.Before(committed) && !began.Add(store.takes).After(answered) {
+						return
+					}
+				}
+				t.Errorf("the write of %s was answered at %s, and announced by none of %v", committed, answered, store.begun)
+			})
+		}
+		writers.Wait()
+		if len(store.begun) > 4 || store.through > 2 {
+			t.Errorf("%d announcements for 41 writers in 4 ms, each of 2 ms; %d values written through, want those of the first and the last, who may be alone", len(store.begun), store.through)
+		}
+	})
+}
