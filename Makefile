@@ -13,6 +13,8 @@ CLUSTER ?= siglab
 FUZZTIME ?= 10s
 # Flags of `go test`, as in `make test TESTFLAGS='-run Login -v'`.
 TESTFLAGS ?=
+# Flags of the benchmarks, as in `make bench BENCHFLAGS='-run listar'`.
+BENCHFLAGS ?=
 RACE_PACKAGES ?= ./app/...
 
 TOOL := go tool -modfile=$(CURDIR)/.ci/tools/go.mod
@@ -104,6 +106,10 @@ openapi: ## Holds the API's document against OpenAPI 3.1.
 .PHONY: faults
 faults: build ## Breaks real servers under load: down, frozen, slow; prints what each request got.
 	cd tests/faults && go test -count=1 -v -timeout 30m $(TESTFLAGS) ./...
+
+.PHONY: bench
+bench: build ## Measures the service beside the limit of what it does, and prints the ratios; BENCHFLAGS are its flags.
+	cd tests/bench && go run . $(BENCHFLAGS)
 
 # Their modules keep the programs' many dependencies apart from those of the small tools.
 bin/helm: .ci/helm/go.mod

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+)
+
+// writers is how many clients add machines at once.
+const writers = 16
+
+// agregar compares adding a machine with its bare INSERT, into a table with the same columns and indexes: with commits that are on the disk
+// before they are answered, which is a server's default, and with commits that are there a second later, which leaves nothing to hide behind.
+func agregar(w *world) error {
+	service, limit, _, err := w.pair("agregar")
+	if err != nil {
+		return err
+	}
+	defer service.end()
+	defer limit.end()
+	var numbers atomic.Int64
+	body := func(int64) any {
+		n := numbers.Add(1)
+		m := nthMachine(int(n))
+		m.Codigo = fmt.Sprintf("NEW-%07d", n)
+		return m
+	}
+	db, err := openDSN(w.mysql.FormatDSN())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, how := range []struct {
+		name, target string
+		flush        int
+	}{{"commits on disk", "rate 0.7 or more", 1}, {"commits on disk a second later", "", 2}} {
+		if _, err := db.ExecContext(w.ctx, fmt.Sprint("SET GLOBAL innodb_flush_log_at_trx_commit = ", how.flush)); err != nil {
+			return err
+		}
+		c, err := w.compare("agregar, "+how.name+", beside one INSERT", target{service, post(service, "/api/maquinas/agregar", body), http.StatusCreated},
+			target{limit, post(limit, "/agregar", body), http.StatusCreated}, writers)
+		if err != nil {
+			return err
+		}
+		w.promise("`agregar`, 16 writers, "+how.name, how.target, how.target == "" || c.rate.mid >= .7, "rate %s; CPU %s", c.rate, c.cost)
+	}
+	_, err = db.ExecContext(w.ctx, "SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+	return err
+}

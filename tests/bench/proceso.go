@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// imports compares `siglab import`, which checks every line and announces what it wrote, with INSERTs of many rows by the bare driver.
+func imports(w *world) error {
+	file, _, err := w.files(w.options.import_)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var ratios, times []float64
+	for range min(w.rounds, 5) {
+		d, err := w.fresh("import")
+		if err != nil {
+			return err
+		}
+		w.inUse-- // the next one may have its Redis database
+		run := func(program string, env []string, args ...string) (time.Duration, error) {
+			cmd := exec.CommandContext(w.ctx, program, args...)
+			cmd.Env = env
+			cmd.Stderr = os.Stderr
+			began := time.Now()
+			if err := startMeasured(cmd); err != nil {
+				return 0, err
+			}
+			err := cmd.Wait()
+			return time.Since(began), err
+		}
+		ours, err := run(w.options.siglab, d.env(), "import", file)
+		if err != nil {
+			return err
+		}
+		bare, err := run(self, []string{envMySQL + "=" + d.dsn()}, "limit", "import", file, limitTable)
+		if err != nil {
+			return err
+		}
+		if err := d.same(w.options.import_); err != nil {
+			return err
+		}
+		ratios, times = append(ratios, ours.Seconds()/bare.Seconds()), append(times, ours.Seconds())
+	}
+	fmt.Printf("%d machines in %.1f s, beside the bare INSERTs %s\n", w.options.import_, spreadOf(times).mid, spreadOf(ratios))
+	s := spreadOf(ratios)
+	w.promise(fmt.Sprintf("`import` of %d machines", w.options.import_), "time 2 at most", s.mid <= 2, "time %s", s)
+	return nil
+}
+
+// same holds both tables to the same rows.
+func (d *databases) same(rows int) error {
+	db, err := d.open()
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, table := range []string{"maquinas", limitTable} {
+		var n int
+		if err := db.QueryRowContext(d.w.ctx, "SELECT COUNT(*) FROM "+table).Scan(&n); err != nil {
+			return err
+		}
+		if n != rows {
+			return fmt.Errorf("%s has %d rows instead of %d", table, n, rows)
+		}
+	}
+	return nil
+}
+
+// keptOpen is how many idle connections the service holds.
+const keptOpen = 1000
+
+// memory looks at a service that does nothing, and at one with 1,000 connections that have each read the list and stay.
+func memory(w *world) error {
+	service, limit, list, err := w.pair("memory")
+	if err != nil {
+		return err
+	}
+	limit.end()
+	defer service.end()
+	// Started anew, for it read every machine when the pair was made.
+	d := &databases{w, "bench_memory", w.inUse - 1}
+	fresh, err := d.service("SIGLAB")
+	if err != nil {
+		return err
+	}
+	defer fresh.end()
+	idle, _ := residentOf(fresh.pid())
+	if err := highFrom(fresh.pid()); err != nil {
+		return err
+	}
+	connections := make([]net.Conn, 0, keptOpen)
+	defer func() {
+		for _, c := range connections {
+			c.Close()
+		}
+	}()
+	for range keptOpen {
+		c, err := net.Dial("tcp", fresh.addr)
+		if err != nil {
+			return err
+		}
+		connections = append(connections, c)
+		if err := readOnce(c, fresh, len(list.plain)); err != nil {
+			return err
+		}
+	}
+	held, high := residentOf(fresh.pid())
+	fmt.Printf("idle %.0f MB, with %d connections that have each read the list %.0f MB, at the most %.0f MB\n", mb(idle), keptOpen, mb(held), mb(high))
+	w.promise("idle, and under 1,000 keep-alive connections", "under 40 MB and under 96 MB resident", mb(idle) < 40 && mb(high) < 96, "%.0f MB and %.0f MB", mb(idle), mb(high))
+	return nil
+}
+
+func mb(bytes int64) float64 { return float64(bytes) / 1e6 }
+
+// start compares the time from a process's start to its first 200 with a bare program that opens the same three connections.
+func start(w *world) error {
+	d, err := w.fresh("start")
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	warm, err := d.service("SIGLAB") // makes the first account, once
+	if err != nil {
+		return err
+	}
+	warm.end()
+	until := func(name, program string, env func(addr, internal string) []string, path string, args ...string) (time.Duration, error) {
+		addr, err := freeAddress()
+		if err != nil {
+			return 0, err
+		}
+		internal, err := freeAddress()
+		if err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		p, err := begin(name, program, env(addr, internal), args, addr, internal)
+		if err != nil {
+			return 0, err
+		}
+		err = p.ready(w.ctx, path)
+		took := time.Since(began)
+		p.end()
+		return took, err
+	}
+	var ours, bare, ratios []float64
+	for range 3 * w.rounds {
+		a, err := until("SIGLAB", w.options.siglab, func(addr, internal string) []string {
+			return append(d.env(), "HOST=127.0.0.1", "PORT="+portOf(addr), "METRICS_PORT="+portOf(internal))
+		}, "/api/sistema/health")
+		if err != nil {
+			return err
+		}
+		b, err := until("limit", self, func(addr, _ string) []string {
+			return []string{envAddr + "=" + addr, envRedis + "=" + d.redisURL(), envMySQL + "=" + d.dsn(), envMongo + "=" + w.mongo.String()}
+		}, "/", "limit", "start")
+		if err != nil {
+			return err
+		}
+		ours, bare, ratios = append(ours, a.Seconds()*1e3), append(bare, b.Seconds()*1e3), append(ratios, a.Seconds()/b.Seconds())
+	}
+	s := spreadOf(ratios)
+	fmt.Printf("SIGLAB %.0f ms, the bare program %.0f ms\n", spreadOf(ours).mid, spreadOf(bare).mid)
+	w.promise("process start to ready, databases up", "time 3 at most", s.mid <= 3, "time %s", s)
+	return nil
+}
+
+// readOnce reads the list over a connection and leaves it open.
+func readOnce(c net.Conn, p *process, length int) error {
+	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", listarPath, p.addr, p.token)
+	if _, err := c.Write([]byte(request)); err != nil {
+		return err
+	}
+	a, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return err
+	}
+	defer a.Body.Close()
+	n, err := io.Copy(io.Discard, a.Body)
+	if err == nil && n != int64(length) {
+		err = fmt.Errorf("%d bytes of a list of %d", n, length)
+	}
+	return err
+}
