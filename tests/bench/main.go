@@ -2,7 +2,7 @@
 // between. Both run on the same processor, one after the other, again and again in one run, so what it prints are ratios that hold on other
 // machines too. It wants Linux, two processors, and the programs that `.ci/servers` starts.
 //
-//	make bench                        everything; about 15 minutes
+//	make bench                        everything; about 8 minutes
 //	make bench BENCHFLAGS='-run listar -rounds 9'
 //
 // Results and what they mean: docs/performance.md.
@@ -44,8 +44,8 @@ func run() int {
 	only := flag.String("run", ".", "measure only the works whose names match this `pattern`")
 	flag.StringVar(&o.siglab, "siglab", "../../bin/siglab", "the service's `program`")
 	flag.StringVar(&o.servers, "servers", "", "a `folder` in which .ci/servers runs the databases; they are started and ended when it is empty")
-	flag.IntVar(&o.rounds, "rounds", 7, "how often service and limit take turns")
-	flag.DurationVar(&o.window, "window", 1500*time.Millisecond, "how long one turn lasts")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often service and limit take turns")
+	flag.DurationVar(&o.window, "window", time.Second, "how long one turn lasts")
 	flag.StringVar(&o.profiles, "profiles", "", "a `folder` for a CPU profile of the service in each comparison")
 	largest := flag.Int("largest", 1_000_000, "`machines` in the largest inventory that pages are read of")
 	flag.IntVar(&o.import_, "import", 100_000, "`machines` to import")

@@ -107,7 +107,7 @@ func (w *world) fresh(name string) (*databases, error) {
 	d := &databases{w: w, name: "bench_" + name, redis: w.inUse}
 	w.inUse++
 	if w.inUse > 16 {
-		return nil, errors.New("Redis has no more databases")
+		return nil, errors.New("no Redis database is left")
 	}
 	db, err := openDSN(w.mysql.FormatDSN())
 	if err != nil {
