@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"siglab/app/api"
@@ -55,6 +56,26 @@ func BenchmarkListar(b *testing.B) {
 
 func BenchmarkBuscar(b *testing.B) {
 	bench(b, options{}, "/api/maquinas/buscar?codigo=LAB1-PC-0001")
+}
+
+// BenchmarkAgregar is validation, an INSERT into SQLite and the announcement.
+func BenchmarkAgregar(b *testing.B) {
+	s := start(b, options{log: io.Discard})
+	w := &discard{h: http.Header{}}
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		n++
+		r := httptest.NewRequest("POST", "/api/maquinas/agregar", strings.NewReader(fmt.Sprintf(
+			`{"codigo_equipo":"LAB-%d","tipo_equipo":"PC","estado_actual":"operativa","area":"Biblioteca Central","fecha":"2024-03-15"}`, n)))
+		r.Header.Set("Authorization", "Bearer "+s.admin)
+		r.Header.Set("Content-Type", "application/json")
+		clear(w.h)
+		s.handler.ServeHTTP(w, r)
+		if got := w.h.Get("Location"); got == "" {
+			b.Fatalf("machine %d was not added", n)
+		}
+	}
 }
 
 func BenchmarkHealth(b *testing.B) { bench(b, options{}, "/api/sistema/health") }
