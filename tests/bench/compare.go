@@ -165,7 +165,10 @@ func (w *world) table() {
 	fmt.Println("| work | target | measured | |\n|---|---|---|---|")
 	for _, r := range w.results {
 		met := "met"
-		if !r.met {
+		switch {
+		case r.target == "":
+			met = "" // nothing was promised
+		case !r.met:
 			met = "**missed**"
 		}
 		fmt.Printf("| %s | %s | %s | %s |\n", r.work, r.target, r.measured, met)

@@ -7,6 +7,7 @@
 //   USERS                                   name:password[,name:password...]; or ADMIN_USERNAME and ADMIN_PASSWORD.
 //                                           The first must be an admin: only an admin may remove machines.
 //   RATE, DURATION, VUS, MIN_ITERATIONS     override the scenario's own
+//   WITHOUT_RECORDS                         1 leaves out the calls of a working day that go to MongoDB, to see which store sets the knee
 //   INSTANCES                               how many pods share one test (k6-operator); each sees its share alone
 import http from 'k6/http';
 import exec from 'k6/execution';
@@ -173,6 +174,9 @@ export function teardown(data) {
 // etags is what a browser would have kept: one a virtual user.
 const etags = {};
 
+// The share of the calls that go to MongoDB: all, or none.
+const records = __ENV.WITHOUT_RECORDS === '1' ? 0 : 1;
+
 // The calls of a working day and how many of a hundred each is. A laboratory looks things up all day and changes few of them: four calls
 // of a hundred write, which at the promised rate is still a new record every second.
 const day = [
@@ -187,11 +191,11 @@ const day = [
   }],
   [24, (t, d) => [send('GET', `/api/maquinas/buscar?codigo=${pick(d.codes)}`, { token: t }), 200]],
   [12, (t) => [send('GET', '/api/maquinas/dashboard', { token: t }), 200]],
-  [7, (t, d) => [send('GET', `/api/mantenimientos/historial/${pick(d.codes)}`, { token: t, name: '/api/mantenimientos/historial/{codigo}' }), 200]],
+  [7 * records, (t, d) => [send('GET', `/api/mantenimientos/historial/${pick(d.codes)}`, { token: t, name: '/api/mantenimientos/historial/{codigo}' }), 200]],
   [9, (t, d) => [send('GET', `/api/maquinas/buscar?termino=${d.run}-S1`, { token: t }), 200]],
-  [3, (t) => [send('GET', '/api/mantenimientos/todos?limite=50', { token: t }), 200]],
-  [1, (t, d) => [send('GET', `/api/mantenimientos/informe?codigo=${pick(d.codes)}`, { token: t }), 200]],
-  [1.5, (t, d) => [send('POST', '/api/mantenimientos/agregar', { token: t, body: maintenance(pick(d.codes)) }), 201]],
+  [3 * records, (t) => [send('GET', '/api/mantenimientos/todos?limite=50', { token: t }), 200]],
+  [1 * records, (t, d) => [send('GET', `/api/mantenimientos/informe?codigo=${pick(d.codes)}`, { token: t }), 200]],
+  [1.5 * records, (t, d) => [send('POST', '/api/mantenimientos/agregar', { token: t, body: maintenance(pick(d.codes)) }), 201]],
   [1, (t, d) => [send('POST', '/api/maquinas/agregar', { token: t, body: machine(newCode(d)) }), 201]],
   [1, (t, d) => [send('PUT', '/api/maquinas/actualizar', { token: t, body: Object.assign(machine(pick(d.codes)), { estado_actual: 'en mantenimiento' }) }), 200]],
   [0.5, (t, d) => {
