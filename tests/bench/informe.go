@@ -21,7 +21,7 @@ func informe(w *world) error {
 	type sample struct{ first, whole time.Duration }
 	var perRow []float64
 	var share, resident float64
-	for _, size := range []int{w.options.informe / 4, w.options.informe / 2, w.options.informe} {
+	for _, size := range []int{w.reported / 4, w.reported / 2, w.reported} {
 		dir := filepath.Join(w.dir, fmt.Sprintf("informe%d", size))
 		env := append(w.secrets(), "DATA_DIR="+dir)
 		machines, records, err := w.files(size)
@@ -66,7 +66,7 @@ func informe(w *world) error {
 	}
 	t.Flush()
 	linear := perRow[len(perRow)-1] / perRow[0]
-	w.promise(fmt.Sprintf("`informe` over %d machines and %d mantenimientos", w.options.informe, w.options.informe*recordsEach),
+	w.promise(fmt.Sprintf("`informe` over %d machines and %d mantenimientos", w.reported, w.reported*recordsEach),
 		"first byte after 1 % of the whole; under 100 MB resident; time linear", share <= .01 && resident < 100 && linear < 1.25,
 		"%.2f %%; %.0f MB; time a row %.2f of that at a quarter of the size", 100*share, resident, linear)
 	return nil

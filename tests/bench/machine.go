@@ -99,7 +99,7 @@ func cpuOf(pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// residentOf returns a process's resident memory and its highest value since highFrom, in bytes.
+// residentOf returns a process's resident memory and its highest value so far or since highFrom, in bytes.
 func residentOf(pid int) (now, high int64) {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(b)) {

@@ -23,15 +23,15 @@ import (
 
 // options are the flags.
 type options struct {
-	siglab   string
-	servers  string
+	siglab   string // the service's program
+	servers  string // the databases' folder
 	only     *regexp.Regexp
-	profiles string
+	profiles string // a folder; empty for none
 	rounds   int
 	window   time.Duration
-	sizes    []int
-	import_  int
-	informe  int
+	sizes    []int // machines in each inventory that pages are read of
+	imported int   // machines
+	reported int   // machines in the largest report
 }
 
 func main() { os.Exit(run()) }
@@ -48,8 +48,8 @@ func run() int {
 	flag.DurationVar(&o.window, "window", time.Second, "how long one turn lasts")
 	flag.StringVar(&o.profiles, "profiles", "", "a `folder` for a CPU profile of the service in each comparison")
 	largest := flag.Int("largest", 1_000_000, "`machines` in the largest inventory that pages are read of")
-	flag.IntVar(&o.import_, "import", 100_000, "`machines` to import")
-	flag.IntVar(&o.informe, "informe", 10_000, "`machines` in the largest report, each with ten records")
+	flag.IntVar(&o.imported, "import", 100_000, "`machines` to import")
+	flag.IntVar(&o.reported, "informe", 10_000, "`machines` in the largest report, each with ten records")
 	flag.Parse()
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil || flag.NArg() > 0 {

@@ -13,7 +13,7 @@ import (
 
 // imports compares `siglab import`, which checks every line and announces what it wrote, with INSERTs of many rows by the bare driver.
 func imports(w *world) error {
-	file, _, err := w.files(w.options.import_)
+	file, _, err := w.files(w.imported)
 	if err != nil {
 		return err
 	}
@@ -47,14 +47,14 @@ func imports(w *world) error {
 		if err != nil {
 			return err
 		}
-		if err := d.same(w.options.import_); err != nil {
+		if err := d.same(w.imported); err != nil {
 			return err
 		}
 		ratios, times = append(ratios, ours.Seconds()/bare.Seconds()), append(times, ours.Seconds())
 	}
-	fmt.Printf("%d machines in %.1f s, beside the bare INSERTs %s\n", w.options.import_, spreadOf(times).mid, spreadOf(ratios))
+	fmt.Printf("%d machines in %.1f s, beside the bare INSERTs %s\n", w.imported, spreadOf(times).mid, spreadOf(ratios))
 	s := spreadOf(ratios)
-	w.promise(fmt.Sprintf("`import` of %d machines", w.options.import_), "time 2 at most", s.mid <= 2, "time %s", s)
+	w.promise(fmt.Sprintf("`import` of %d machines", w.imported), "time 2 at most", s.mid <= 2, "time %s", s)
 	return nil
 }
 
