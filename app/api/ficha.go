@@ -22,8 +22,9 @@ func newOne(f maquinas.Ficha) *one {
 }
 
 // one returns the machine of a code if this process has it and the generation says that it is current, else nil. It is the fast path of
-// buscar?codigo=: nothing is decoded or encoded, which is a third of the handler's time, and requests at the same time share the look at the generation. A machine that was written
-// since, as far as this process has seen, is not asked for. TestNearMachineAnswersTheSame holds it against the plain path.
+// buscar?codigo=: nothing is decoded or encoded, which is a third of the handler's time, and requests at the same time share the look at the
+// generation. A machine that was written since, as far as this process has seen, is not asked for. TestNearMachineAnswersTheSame holds it
+// against the plain path.
 func (n *near) one(ctx context.Context, codigo string) *one {
 	o, ok := n.machines.Get(clave.Of(codigo))
 	if !ok || n.now().Sub(o.At) > n.ttl || n.service.Cache.Seen(maquinas.Space) != o.Gen {
