@@ -65,11 +65,18 @@ func (a *API) openAPI() ([]byte, error) {
 // registerDocs adds the document and a page to read and try it, which works without a network.
 func (a *API) registerDocs() {
 	// Made when it is first asked for: it would be most of what a start takes by itself.
-	document := sync.OnceValues(a.openAPI)
+	document := sync.OnceValues(func() (d struct {
+		spec []byte
+		sum  string
+	}, err error) {
+		d.spec, err = a.openAPI()
+		d.sum = digest(d.spec)
+		return d, err
+	})
 	a.router.Path(specPath).Methods(http.MethodGet).HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r.Context())
 		x.route, x.quiet = specPath, true
-		spec, err := document()
+		d, err := document()
 		if err != nil {
 			x.fail(fmt.Errorf("api: the document: %w", err))
 			return
@@ -77,14 +84,14 @@ func (a *API) registerDocs() {
 		h := x.Header()
 		h.Set("Cache-Control", "no-cache")
 		how := codingFor(x.r)
-		tag := `"` + digest(spec) + how.suffix() + `"`
+		tag := `"` + d.sum + how.suffix() + `"`
 		h.Set("ETag", tag)
 		if found, ok := matches(x.r.Header["If-None-Match"], tag, true); found && ok {
 			h.Set("Vary", "Accept-Encoding")
 			x.WriteHeader(http.StatusNotModified)
 			return
 		}
-		x.send(http.StatusOK, "application/json", spec)
+		x.send(http.StatusOK, "application/json", d.spec)
 	})
 
 	page := v5emb.New("SIGLAB", specPath, docsPath+"/")

@@ -7,8 +7,8 @@ import (
 )
 
 // rounds lets callers who want the same of the store at the same time share one round trip, and what it returns: a token. It is a fast
-// path: a look at the generation is most of what a request from memory costs, and the announcement a third of what a write does; with them
-// shared, what many callers cost grows with the time and not with their number. docs/performance.md has the figures.
+// path: with looks at the generation and announcements of writes shared, what many callers cost grows with the time and not with their
+// number. docs/performance.md has the figures.
 //
 // Nobody shares a trip that began before they came: a look might miss a write that was answered in between, an announcement might come before
 // its write. Who comes while a trip is under way shares the next one.

@@ -15,21 +15,20 @@ const keptOpen = 1000
 
 // memory looks at a service that does nothing, and at one with 1,000 connections that have each read the list and stay.
 func memory(w *world) error {
-	service, limit, list, err := w.pair("memory")
+	d, err := w.fresh("memory")
 	if err != nil {
 		return err
 	}
-	limit.end()
+	if err := d.fill(0, inventory); err != nil {
+		return err
+	}
+	service, err := d.service("SIGLAB")
+	if err != nil {
+		return err
+	}
 	defer service.end()
-	// Started anew, for it read every machine when the pair was made.
-	d := &databases{w, "bench_memory", w.inUse - 1}
-	fresh, err := d.service("SIGLAB")
-	if err != nil {
-		return err
-	}
-	defer fresh.end()
-	idle, _ := residentOf(fresh.pid())
-	if err := highFrom(fresh.pid()); err != nil {
+	idle, _ := residentOf(service.pid())
+	if err := highFrom(service.pid()); err != nil {
 		return err
 	}
 	connections := make([]net.Conn, 0, keptOpen)
@@ -39,16 +38,16 @@ func memory(w *world) error {
 		}
 	}()
 	for range keptOpen {
-		c, err := net.Dial("tcp", fresh.addr)
+		c, err := net.Dial("tcp", service.addr)
 		if err != nil {
 			return err
 		}
 		connections = append(connections, c)
-		if err := readOnce(c, fresh, len(list.plain)); err != nil {
+		if err := readOnce(c, service); err != nil {
 			return err
 		}
 	}
-	held, high := residentOf(fresh.pid())
+	held, high := residentOf(service.pid())
 	fmt.Printf("idle %.0f MB, with %d connections that have each read the list %.0f MB, at the most %.0f MB\n", mb(idle), keptOpen, mb(held), mb(high))
 	w.promise("idle, and under 1,000 keep-alive connections", "under 40 MB and under 96 MB resident", mb(idle) < 40 && mb(high) < 96, "%.0f MB and %.0f MB", mb(idle), mb(high))
 	return nil
@@ -72,16 +71,8 @@ func start(w *world) error {
 	}
 	warm.end()
 	until := func(name, program string, env func(addr, internal string) []string, path string, args ...string) (time.Duration, error) {
-		addr, err := freeAddress()
-		if err != nil {
-			return 0, err
-		}
-		internal, err := freeAddress()
-		if err != nil {
-			return 0, err
-		}
 		began := time.Now()
-		p, err := begin(name, program, env(addr, internal), args, addr, internal)
+		p, err := begin(name, program, env, args...)
 		if err != nil {
 			return 0, err
 		}
@@ -92,9 +83,7 @@ func start(w *world) error {
 	}
 	var ours, bare, ratios []float64
 	for range 3 * w.rounds {
-		a, err := until("SIGLAB", w.options.siglab, func(addr, internal string) []string {
-			return append(d.env(), "HOST=127.0.0.1", "PORT="+portOf(addr), "METRICS_PORT="+portOf(internal))
-		}, "/api/sistema/health")
+		a, err := until("SIGLAB", w.options.siglab, serving(d.env(), "SIGLAB"), "/api/sistema/health")
 		if err != nil {
 			return err
 		}
@@ -113,7 +102,7 @@ func start(w *world) error {
 }
 
 // readOnce reads the list over a connection and leaves it open.
-func readOnce(c net.Conn, p *process, length int) error {
+func readOnce(c net.Conn, p *process) error {
 	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", listarPath, p.addr, p.token)
 	if _, err := c.Write([]byte(request)); err != nil {
 		return err
@@ -124,8 +113,8 @@ func readOnce(c net.Conn, p *process, length int) error {
 	}
 	defer a.Body.Close()
 	n, err := io.Copy(io.Discard, a.Body)
-	if err == nil && n != int64(length) {
-		err = fmt.Errorf("%d bytes of a list of %d", n, length)
+	if err == nil && (a.StatusCode != http.StatusOK || n != a.ContentLength) {
+		err = fmt.Errorf("status %d, %d bytes of %d", a.StatusCode, n, a.ContentLength)
 	}
 	return err
 }

@@ -53,10 +53,17 @@ func (p *process) mallocs() (int64, error) {
 const pipeSize = 1 << 20
 
 // begin starts a program on the measured processor. Its log is read from a pipe, as a cluster reads it, and thrown away.
-func begin(name, program string, env, args []string, addr, internal string) (*process, error) {
-	p := &process{name: name, addr: addr, internal: internal, exited: make(chan error, 1)}
+// env is told the two addresses that the program is to listen on.
+func begin(name, program string, env func(addr, internal string) []string, args ...string) (*process, error) {
+	p := &process{name: name, exited: make(chan error, 1)}
+	for _, address := range []*string{&p.addr, &p.internal} {
+		var err error
+		if *address, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
 	p.cmd = exec.Command(program, args...)
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env(p.addr, p.internal)...)
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err

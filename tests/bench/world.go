@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -176,17 +177,15 @@ func (d *databases) service(name string, env ...string) (*process, error) {
 	return startService(d.w, name, append(d.env(), env...))
 }
 
+// serving is a service's environment with its addresses and its name.
+func serving(env []string, name string) func(addr, internal string) []string {
+	return func(addr, internal string) []string {
+		return slices.Concat([]string{"HOST=127.0.0.1", "PORT=" + portOf(addr), "METRICS_PORT=" + portOf(internal), "SERVER_ID=" + name}, env)
+	}
+}
+
 func startService(w *world, name string, env []string) (*process, error) {
-	addr, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	internal, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	p, err := begin(name, w.options.siglab, append([]string{"HOST=127.0.0.1", "PORT=" + portOf(addr), "METRICS_PORT=" + portOf(internal), "SERVER_ID=" + name}, env...),
-		nil, addr, internal)
+	p, err := begin(name, w.options.siglab, serving(env, name))
 	if err != nil {
 		return nil, err
 	}
@@ -208,20 +207,14 @@ func (d *databases) limit(plain, gzip []byte) (*process, error) {
 			return nil, err
 		}
 	}
-	addr, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	internal, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p, err := begin("limit", self, []string{envAddr + "=" + addr, envInternal + "=" + internal, envRedis + "=" + d.redisURL(), envMySQL + "=" + d.dsn(),
-		envPlain + "=" + filepath.Join(d.w.dir, "plain.json"), envGzip + "=" + filepath.Join(d.w.dir, "plain.json.gz")}, []string{"limit", "serve"}, addr, internal)
+	p, err := begin("limit", self, func(addr, internal string) []string {
+		return []string{envAddr + "=" + addr, envInternal + "=" + internal, envRedis + "=" + d.redisURL(), envMySQL + "=" + d.dsn(),
+			envPlain + "=" + filepath.Join(d.w.dir, "plain.json"), envGzip + "=" + filepath.Join(d.w.dir, "plain.json.gz")}
+	}, "limit", "serve")
 	if err != nil {
 		return nil, err
 	}
